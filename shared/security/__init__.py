@@ -1,0 +1,1 @@
+"""Keys and tokens: who somebody is and what they may do."""

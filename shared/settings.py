@@ -1,0 +1,80 @@
+"""Typed settings from the environment, checked once at start.
+
+A settings class is a frozen msgspec struct. Each field names its variable and carries its documentation through
+`setting()`, so that the code is the reference.
+"""
+
+import os
+import types
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class SettingsError(ValueError):
+    """A variable is missing or wrong. `variable` names it; the message says what was expected."""
+
+    def __init__(self, variable: str, problem: str) -> None:
+        super().__init__(f"{variable}: {problem}")
+        self.variable = variable
+
+
+def setting(variable: str, doc: str, **constraints: Any) -> msgspec.Meta:  # noqa: ANN401 - msgspec's own constraints
+    """Annotation of a settings field: the variable that it is read from, what it means, and msgspec constraints."""
+    return msgspec.Meta(description=doc, extra={"variable": variable}, **constraints)
+
+
+def load(cls: type[T], environ: Mapping[str, str] | None = None) -> T:
+    """Build `cls` from environment variables.
+
+    A field of type tuple is a comma separated list. An empty variable counts as absent.
+
+    Raises:
+        SettingsError: a required variable is absent, or a value does not fit its type or constraints.
+    """
+    values = os.environ if environ is None else environ
+    hints = get_type_hints(cls, include_extras=True)
+    found: dict[str, Any] = {}
+    for field in msgspec.structs.fields(cls):
+        annotation = hints[field.name]
+        variable = _variable_of(annotation)
+        text = values.get(variable, "")
+        if not text:
+            if field.required:
+                raise SettingsError(variable, f"is required ({_doc_of(annotation)})")
+            continue
+        raw: Any = [part.strip() for part in text.split(",") if part.strip()] if _is_tuple(annotation) else text
+        try:
+            # strict=False turns the environment's strings into numbers and booleans.
+            found[field.name] = msgspec.convert(raw, annotation, strict=False)
+        except msgspec.ValidationError as error:
+            raise SettingsError(variable, f"{error} ({_doc_of(annotation)})") from error
+    return cls(**found)
+
+
+def _metas(annotation: Any) -> list[msgspec.Meta]:  # noqa: ANN401 - a type expression has no narrower type
+    if get_origin(annotation) is Annotated:
+        return [meta for meta in get_args(annotation)[1:] if isinstance(meta, msgspec.Meta)]
+    return []
+
+
+def _variable_of(annotation: Any) -> str:  # noqa: ANN401 - a type expression has no narrower type
+    for meta in _metas(annotation):
+        if meta.extra and "variable" in meta.extra:
+            return str(meta.extra["variable"])
+    message = f"settings field without setting(): {annotation}"
+    raise TypeError(message)
+
+
+def _doc_of(annotation: Any) -> str:  # noqa: ANN401 - a type expression has no narrower type
+    return "; ".join(meta.description for meta in _metas(annotation) if meta.description)
+
+
+def _is_tuple(annotation: Any) -> bool:  # noqa: ANN401 - a type expression has no narrower type
+    base = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    if get_origin(base) in {Union, types.UnionType}:
+        return any(get_origin(arm) is tuple for arm in get_args(base))
+    return get_origin(base) is tuple
