@@ -1,0 +1,43 @@
+"""Connections to the managed state, with bounds: a lost server is an error within seconds, never a hang."""
+
+from pymongo import AsyncMongoClient
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from shared.state.documents import Document
+
+CONNECT_TIMEOUT_S = 2.0
+COMMAND_TIMEOUT_S = 5.0
+
+
+def connect_redis(url: str) -> Redis:
+    """A client for `redis://` or `rediss://`; it connects at the first command and reconnects by itself.
+
+    One quick retry covers a connection that died while idle. Longer outages are the caller's to see.
+    """
+    return Redis.from_url(
+        url,
+        protocol=3,
+        decode_responses=False,
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
+        socket_timeout=COMMAND_TIMEOUT_S,
+        socket_keepalive=True,
+        health_check_interval=15,
+        retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), retries=1),
+        retry_on_error=[RedisConnectionError],
+    )
+
+
+def connect_mongodb(uri: str) -> AsyncMongoClient[Document]:
+    """A client for a replica set; one per process. Server selection fails after 3 s rather than the default 30."""
+    return AsyncMongoClient(
+        uri,
+        serverSelectionTimeoutMS=3000,
+        connectTimeoutMS=2000,
+        socketTimeoutMS=5000,
+        maxPoolSize=20,
+        tz_aware=True,
+        appname="headrace",
+    )
