@@ -1,0 +1,1 @@
+"""The API function: guests, rooms, tokens, and media over WHIP and WHEP."""

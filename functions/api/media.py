@@ -1,0 +1,124 @@
+"""WHIP (RFC 9725) in and WHEP (draft-ietf-wish-whep) out: the same exchange with a worker, over HTTP."""
+
+from typing import Any, Literal
+
+from litestar import Request, Response, delete, patch, post
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema, SecurityRequirement
+from litestar.openapi.spec.enums import OpenAPIType
+from litestar.types import ControllerRouterHandler
+
+from functions.api.auth import room_claims_of
+from functions.context import Context
+from shared.security.tokens import Claims, Grant
+from shared.state.directory import parse_room_id
+from shared.telemetry.problems import Problem
+
+SDP = "application/sdp"
+TRICKLE = "application/trickle-ice-sdpfrag"
+
+Kind = Literal["whip", "whep"]
+_GRANTS: dict[Kind, Grant] = {"whip": Grant.PUBLISH, "whep": Grant.SUBSCRIBE}
+_ROOM_TOKEN: list[SecurityRequirement] = [{"room": []}]
+_ANSWERED = {201: ResponseSpec(str, media_type=SDP, description="SDP answer; Location and ETag name the session")}
+
+
+def _takes(media_type: str) -> type[Operation]:
+    """An OpenAPI operation whose body is text of that type: the handlers read it raw."""
+
+    class WithBody(Operation):
+        def __post_init__(self) -> None:
+            schema = Schema(type=OpenAPIType.STRING)
+            self.request_body = RequestBody(content={media_type: OpenAPIMediaType(schema=schema)}, required=True)
+
+    return WithBody
+
+
+@post(
+    "/v1/rooms/{room_id:str}/whip",
+    summary="Publish to a room",
+    tags=["media"],
+    security=_ROOM_TOKEN,
+    responses=_ANSWERED,
+    operation_class=_takes(SDP),
+)
+async def publish(request: Request[Any, Any, Any], room_id: str, context: Context) -> Response[str]:
+    """SDP offer in, SDP answer out. The token must grant `publish`."""
+    return await _exchange(request, room_id, context, "whip")
+
+
+@post(
+    "/v1/rooms/{room_id:str}/whep",
+    summary="Watch a room",
+    tags=["media"],
+    security=_ROOM_TOKEN,
+    responses=_ANSWERED,
+    operation_class=_takes(SDP),
+)
+async def watch(request: Request[Any, Any, Any], room_id: str, context: Context) -> Response[str]:
+    """SDP offer in, SDP answer out; 409 while nobody is live. The token must grant `subscribe`."""
+    return await _exchange(request, room_id, context, "whep")
+
+
+@patch(
+    ["/v1/rooms/{room_id:str}/whip/{session:str}", "/v1/rooms/{room_id:str}/whep/{session:str}"],
+    summary="Trickle ICE candidates",
+    tags=["media"],
+    security=_ROOM_TOKEN,
+    status_code=204,
+    operation_class=_takes(TRICKLE),
+)
+async def trickle(request: Request[Any, Any, Any], room_id: str, session: str, context: Context) -> None:
+    """A trickle ICE fragment (RFC 8840). Workers are ICE-lite and learn addresses from checks: it may be left out."""
+    claims = _claims(request, room_id, context, _kind_of(request))
+    fragment = await _text(request, TRICKLE)
+    etag = request.headers.get("if-match")
+    await context.sfu.trickle(claims, session, fragment, etag.strip('"') if etag else None)
+
+
+@delete(
+    ["/v1/rooms/{room_id:str}/whip/{session:str}", "/v1/rooms/{room_id:str}/whep/{session:str}"],
+    summary="End a media session",
+    tags=["media"],
+    security=_ROOM_TOKEN,
+)
+async def hang_up(request: Request[Any, Any, Any], room_id: str, session: str, context: Context) -> None:
+    """End the session; for a publisher that ends the stream."""
+    claims = _claims(request, room_id, context, _kind_of(request))
+    await context.sfu.end(claims, session)
+
+
+async def _exchange(request: Request[Any, Any, Any], room_id: str, context: Context, kind: Kind) -> Response[str]:
+    claims = _claims(request, room_id, context, kind)
+    offer = await _text(request, SDP)
+    session = await (context.sfu.publish(claims, offer) if kind == "whip" else context.sfu.subscribe(claims, offer))
+    return Response(
+        session.sdp,
+        status_code=201,
+        media_type=SDP,
+        headers={"location": f"/v1/rooms/{claims.room}/{kind}/{session.session}", "etag": f'"{session.etag}"'},
+    )
+
+
+def _claims(request: Request[Any, Any, Any], room_id: str, context: Context, kind: Kind) -> Claims:
+    room = parse_room_id(room_id)
+    if room is None:
+        raise Problem(404, "room_unknown", "No such room", "check the code, or ask for a new link")
+    # The token was signed for this room, so the room exists: media needs no database.
+    return room_claims_of(request, context, room, _GRANTS[kind])
+
+
+def _kind_of(request: Request[Any, Any, Any]) -> Kind:
+    return "whip" if request.url.path.split("/")[4] == "whip" else "whep"
+
+
+async def _text(request: Request[Any, Any, Any], media_type: str) -> str:
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != media_type:
+        raise Problem(415, "media_type", "Unsupported media type", f"the body must be {media_type}")
+    try:
+        return (await request.body()).decode("utf-8")
+    except UnicodeDecodeError:
+        raise Problem(400, "malformed", "Bad request", "the body is not UTF-8") from None
+
+
+ROUTES: list[ControllerRouterHandler] = [publish, watch, trickle, hang_up]

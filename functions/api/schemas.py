@@ -1,0 +1,71 @@
+"""What goes over HTTP, in and out."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=40, description="display name", examples=["Ana"])]
+Title = Annotated[str, msgspec.Meta(min_length=1, max_length=100, description="title", examples=["Late night synths"])]
+Role = Literal["streamer", "viewer"]
+
+
+class GuestRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Somebody without an account."""
+
+    name: Name
+
+
+class Participant(msgspec.Struct, frozen=True):
+    """A person in the platform."""
+
+    id: str
+    name: str
+
+
+class GuestResponse(msgspec.Struct, frozen=True):
+    """An identity token, to be kept by the client."""
+
+    token: str
+    expires_in_s: int
+    participant: Participant
+
+
+class RoomRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """A room to create."""
+
+    title: Title
+
+
+class RoomResponse(msgspec.Struct, frozen=True):
+    """A room as everybody may see it. `id` is the code that people join by."""
+
+    id: str
+    title: str
+    owner: Participant
+    live: bool
+    viewers: int
+    created_at: datetime
+
+
+class TokenRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """`participant` is for a browser or app; `encoder` (owner only) for OBS, FFmpeg and the like."""
+
+    kind: Literal["participant", "encoder"] = "participant"
+
+
+class TokenResponse(msgspec.Struct, frozen=True):
+    """A room token and what its holder is in the room."""
+
+    token: str
+    expires_in_s: int
+    role: Role
+
+
+class CreatedRoomResponse(msgspec.Struct, frozen=True):
+    """A new room with its owner's room token."""
+
+    room: RoomResponse
+    token: str
+    expires_in_s: int
+    role: Role

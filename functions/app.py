@@ -1,0 +1,160 @@
+"""The function process: composes the functions that it is to serve, and runs them. `python -m functions.app`."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from litestar import Litestar, Request, Response, get
+from litestar.config.cors import CORSConfig
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.types import ControllerRouterHandler
+from pymongo.errors import PyMongoError
+from redis.exceptions import RedisError
+from structlog import get_logger
+
+from functions import health, metrics
+from functions.api import media, rooms
+from functions.context import Context, build_context
+from functions.request_log import request_log
+from functions.settings import Settings
+from functions.sfu_client import SfuError
+from functions.signaling import routes as signaling
+from functions.web.site import build_routes
+from shared.serving import serve
+from shared.settings import SettingsError, load
+from shared.state.fleet import NoWorkerAvailable
+from shared.telemetry.logs import configure_logging
+from shared.telemetry.problems import EXCEPTION_HANDLERS, Problem, problem_response
+
+MAX_BODY_BYTES = 64 * 1024
+LAG_INTERVAL_S = 0.5
+
+log = get_logger(__name__)
+
+
+def build_app(context: Context) -> Litestar:
+    """The ASGI application of one process."""
+    settings = context.settings
+    handlers: list[ControllerRouterHandler] = [*health.ROUTES]
+    if "api" in settings.functions:
+        handlers += [*rooms.ROUTES, *media.ROUTES, openapi]
+    if "signaling" in settings.functions:
+        handlers += signaling.ROUTES
+    if "web" in settings.functions:
+        handlers += build_routes(Path(settings.web_root))
+
+    def provide_context() -> Context:
+        return context
+
+    return Litestar(
+        handlers,
+        dependencies={"context": Provide(provide_context, sync_to_thread=False)},
+        exception_handlers=EXCEPTION_HANDLERS
+        | {SfuError: _sfu_refused, NoWorkerAvailable: _no_worker, RedisError: _unavailable, PyMongoError: _unavailable},
+        cors_config=CORSConfig(
+            allow_origins=list(settings.allowed_origins),
+            allow_methods=["GET", "POST", "PATCH", "DELETE", "OPTIONS"],
+            allow_headers=["authorization", "content-type", "if-match"],
+            expose_headers=["location", "etag", "link", "x-request-id", "retry-after"],
+            max_age=600,
+        ),
+        openapi_config=OpenAPIConfig(
+            title="Headrace",
+            version="0.1.0",
+            description="Rooms, tokens, and media over WHIP and WHEP. Errors are problem details (RFC 9457).",
+            # Litestar also serves it as JSON and YAML below this path; /openapi.json is where tools look.
+            path="/openapi",
+            render_plugins=[JsonRenderPlugin(), YamlRenderPlugin()],
+            components=Components(
+                security_schemes={
+                    "identity": SecurityScheme(type="http", scheme="bearer", description="identity token"),
+                    "room": SecurityScheme(type="http", scheme="bearer", description="room token"),
+                }
+            ),
+        ),
+        request_max_body_size=MAX_BODY_BYTES,
+        lifespan=[_lifespan(context)],
+        logging_config=None,
+        debug=False,
+    )
+
+
+# In a thread: the first call takes half a second, which would hold up every socket.
+@get("/openapi.json", include_in_schema=False, sync_to_thread=True)
+def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    """The OpenAPI document."""
+    return request.app.openapi_schema.to_schema()
+
+
+def _lifespan(context: Context) -> Any:  # noqa: ANN401 - Litestar's own type is private
+    @asynccontextmanager
+    async def lifespan(_app: Litestar) -> AsyncIterator[None]:
+        context.hub.start()
+        watching = asyncio.create_task(_watch_loop(), name="loop-lag")
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await context.close()
+
+    return lifespan
+
+
+async def _watch_loop() -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + LAG_INTERVAL_S
+        await asyncio.sleep(LAG_INTERVAL_S)
+        metrics.LOOP_LAG_SECONDS.set(loop.time() - due)
+
+
+def _sfu_refused(_request: Request[Any, Any, Any], error: SfuError) -> Response[dict[str, Any]]:
+    headers = {"retry-after": "1"} if error.status in {409, 503} else {}
+    return problem_response(Problem(error.status, error.code, "The media server refused", error.detail, headers))
+
+
+def _no_worker(_request: Request[Any, Any, Any], error: NoWorkerAvailable) -> Response[dict[str, Any]]:
+    return problem_response(Problem(503, "no_capacity", "Unavailable", str(error), {"retry-after": "2"}))
+
+
+def _unavailable(_request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
+    log.warning("dependency_lost", error=type(error).__name__)
+    detail = "a database cannot be reached at the moment"
+    return problem_response(Problem(503, "unavailable", "Unavailable", detail, {"retry-after": "2"}))
+
+
+async def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; then turn readiness off, let sockets move, and stop."""
+    context = build_context(settings)
+
+    async def drain() -> None:
+        context.draining = True
+        await signaling.drain_sockets(context, settings.drain_deadline_s)
+
+    app = request_log(build_app(context))
+    await serve(app, host=settings.host, port=settings.port, drain=drain)
+
+
+def main() -> None:
+    """Entry point of the container."""
+    try:
+        settings = load(Settings)
+        configure_logging(
+            format=settings.log_format, level=settings.log_level, service="functions", instance=settings.instance
+        )
+        uvloop.run(run(settings))
+    except SettingsError as error:
+        sys.exit(f"headrace functions: {error}")
+    except OSError as error:
+        sys.exit(f"headrace functions: cannot listen: {error}")
+
+
+if __name__ == "__main__":
+    main()

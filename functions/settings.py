@@ -1,0 +1,41 @@
+"""Settings of a function process."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from shared.settings import setting
+from shared.telemetry.logs import LogFormat, LogLevel
+
+FunctionName = Literal["api", "signaling", "web"]
+
+_CLIENT = Path(__file__).parent / "web" / "client" / "dist"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a function process is told by its environment."""
+
+    redis_url: Annotated[str, setting("REDIS_URL", "room log, presence and placement: redis://host:port/0")]
+    mongodb_uri: Annotated[str, setting("MONGODB_URI", "rooms and people: mongodb://host:port/?replicaSet=name")]
+    mongodb_database: Annotated[str, setting("MONGODB_DATABASE", "database name")] = "headrace"
+    jwt_keys: Annotated[
+        str, setting("HEADRACE_JWT_KEYS", "JWK set of Ed25519 keys with kid; the first private key signs")
+    ]
+    functions: Annotated[
+        tuple[FunctionName, ...], setting("HEADRACE_FUNCTIONS", "which of api, signaling and web this process serves")
+    ] = ("api", "signaling", "web")
+    host: Annotated[str, setting("HEADRACE_HOST", "listen address")] = "127.0.0.1"
+    port: Annotated[int, setting("HEADRACE_PORT", "listen port", ge=1, le=65535)] = 8000
+    instance: Annotated[
+        str, setting("HEADRACE_INSTANCE", "name of this process in logs and metrics", min_length=1, max_length=64)
+    ] = "function"
+    web_root: Annotated[str, setting("HEADRACE_WEB_ROOT", "folder of the built web client")] = str(_CLIENT)
+    allowed_origins: Annotated[
+        tuple[str, ...], setting("HEADRACE_ALLOWED_ORIGINS", "origins whose pages may call the API (CORS)")
+    ] = ()
+    drain_deadline_s: Annotated[
+        float, setting("HEADRACE_DRAIN_DEADLINE_S", "seconds that clients get to move at SIGTERM", ge=0, le=120)
+    ] = 8.0
+    log_format: Annotated[LogFormat, setting("HEADRACE_LOG_FORMAT", "json or console")] = "json"
+    log_level: Annotated[LogLevel, setting("HEADRACE_LOG_LEVEL", "debug, info, warning or error")] = "info"

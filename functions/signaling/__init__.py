@@ -1,0 +1,1 @@
+"""The signaling function: one WebSocket per participant, any room on any process."""
