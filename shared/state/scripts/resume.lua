@@ -9,21 +9,25 @@ local log, info, live = KEYS[1], KEYS[2], KEYS[3]
 local epoch, last = position(log, info, ARGV[1])
 expire({ info }, ARGV[2])
 
--- The newest offset that trimming has removed, 0 when none was.
-local function trimmed()
-    local facts = redis.call('XINFO', 'STREAM', log)
-    for i = 1, #facts, 2 do
-        if facts[i] == 'max-deleted-entry-id' then
-            return tonumber(string.match(facts[i + 1], '^(%d+)-'))
-        end
+-- Whether events after `offset` were trimmed. Somebody who stands exactly at the last one that was is told of a gap
+-- that is empty: Redis does not remember which one that was.
+local function trimmed(offset)
+    local facts = {}
+    local list = redis.call('XINFO', 'STREAM', log)
+    for i = 1, #list, 2 do
+        facts[list[i]] = list[i + 1]
     end
-    return 0
+    if facts['entries-added'] == facts['length'] then
+        return false
+    end
+    local first = tonumber(string.match(facts['first-entry'][1], '^(%d+)-'))
+    return offset < first
 end
 
 local gap, entries = '', {}
 if ARGV[4] ~= '' and ARGV[4] ~= epoch then
     gap = 'epoch'
-elseif ARGV[4] ~= '' and last > 0 and trimmed() > tonumber(ARGV[5]) then
+elseif ARGV[4] ~= '' and last > 0 and trimmed(tonumber(ARGV[5])) then
     gap = 'trimmed'
 end
 if ARGV[4] == '' then

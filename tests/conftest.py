@@ -1,0 +1,49 @@
+"""Real parts for tests, started by the code that starts them for a user, each once a session."""
+
+import os
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+import pytest_asyncio
+from redis.asyncio import Redis
+
+from shared.stack.stack import LocalStack
+from shared.state.connect import connect_redis
+
+
+@pytest_asyncio.fixture(scope="session")
+async def state(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalStack]:
+    """Valkey and mongod."""
+    async with LocalStack(tmp_path_factory.mktemp("state"), environ=_environ(), report=lambda _: None) as stack:
+        yield stack
+
+
+@pytest_asyncio.fixture
+async def redis(state: LocalStack) -> AsyncIterator[Redis]:
+    """A client of an empty Valkey."""
+    client = connect_redis(state.redis_url)
+    await client.flushall()
+    yield client
+    await client.aclose()
+
+
+@pytest_asyncio.fixture(scope="session")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalStack]:
+    """The whole platform: two function processes, two SFU workers, and what they stand on."""
+    async with LocalStack(
+        tmp_path_factory.mktemp("stack"), functions=2, workers=2, environ=_environ(), report=lambda _: None
+    ) as stack:
+        yield stack
+
+
+@pytest_asyncio.fixture
+async def http(stack: LocalStack) -> AsyncIterator[httpx.AsyncClient]:
+    """An HTTP client of the first function process."""
+    async with httpx.AsyncClient(base_url=stack.functions[0].url) as client:
+        yield client
+
+
+def _environ() -> dict[str, str]:
+    """What children get: enough to run, and no database of the person who runs the tests."""
+    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
