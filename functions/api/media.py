@@ -1,5 +1,6 @@
 """WHIP (RFC 9725) in and WHEP (draft-ietf-wish-whep) out: the same exchange with a worker, over HTTP."""
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from litestar import Request, Response, delete, patch, post
@@ -26,6 +27,7 @@ _ANSWERED = {201: ResponseSpec(str, media_type=SDP, description="SDP answer; Loc
 def _takes(media_type: str) -> type[Operation]:
     """An OpenAPI operation whose body is text of that type: the handlers read it raw."""
 
+    @dataclass
     class WithBody(Operation):
         def __post_init__(self) -> None:
             schema = Schema(type=OpenAPIType.STRING)

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from shared.protocol import messages as m
 
@@ -66,7 +67,11 @@ class RoomClient:
         await self._reader
 
     async def _read(self) -> None:
-        async for frame in self.socket:
+        while True:
+            try:
+                frame = await self.socket.recv()
+            except ConnectionClosed:
+                return
             assert isinstance(frame, bytes)
             message = m.decode_server(frame)
             async with self._news:

@@ -1,4 +1,5 @@
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 
 import pytest
@@ -6,9 +7,9 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from shared.protocol.messages import ChatEvent, StreamEnded, StreamStarted, decode_event
+from shared.stack.stack import LocalStack
 from shared.state.connect import connect_redis
 from shared.state.rooms import HISTORY_EVENTS, RECENT_EVENTS, ChatMessage, Outcome, RoomLog, log_key
-from shared.stack.stack import LocalStack
 
 ROOM = "abcdefghjk"
 
@@ -139,7 +140,7 @@ async def test_concurrent_appends_of_many_processes_lose_and_double_nothing(stat
     offsets = await asyncio.gather(*(append(client, f"p{n}") for n, client in enumerate(clients)))
     await asyncio.gather(*(client.aclose() for client in clients))
     entries = (await RoomLog(redis).resume(ROOM, (await RoomLog(redis).resume(ROOM)).epoch, 0)).entries
-    assert sorted(sum(offsets, [])) == [offset for offset, _ in entries]
+    assert sorted(itertools.chain(*offsets)) == [offset for offset, _ in entries]
     assert len(entries) == 800
 
 
@@ -169,7 +170,7 @@ async def test_the_end_of_a_replaced_stream_leaves_the_new_one_live(log: RoomLog
 
 
 async def test_viewers_are_summed_over_processes_and_expire_with_them(
-    log: RoomLog, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    log: RoomLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await log.presence(ROOM, instance="f1", count=3)
     assert (await log.presence(ROOM, instance="f2", count=4)).viewers == 7
