@@ -15,7 +15,7 @@ from shared.state.connect import connect_redis
 @pytest_asyncio.fixture(scope="session")
 async def state(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalStack]:
     """Valkey and mongod."""
-    async with LocalStack(tmp_path_factory.mktemp("state"), environ=_environ(), report=lambda _: None) as stack:
+    async with LocalStack(tmp_path_factory.mktemp("state"), environ=child_environ(), report=lambda _: None) as stack:
         yield stack
 
 
@@ -32,7 +32,7 @@ async def redis(state: LocalStack) -> AsyncIterator[Redis]:
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalStack]:
     """The whole platform: two function processes, two SFU workers, and what they stand on."""
     async with LocalStack(
-        tmp_path_factory.mktemp("stack"), functions=2, workers=2, environ=_environ(), report=lambda _: None
+        tmp_path_factory.mktemp("stack"), functions=2, workers=2, environ=child_environ(), report=lambda _: None
     ) as stack:
         yield stack
 
@@ -44,6 +44,6 @@ async def http(stack: LocalStack) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-def _environ() -> dict[str, str]:
+def child_environ() -> dict[str, str]:
     """What children get: enough to run, and no database of the person who runs the tests."""
     return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}

@@ -31,6 +31,7 @@ SILENCE_S = 3 * PING_INTERVAL_S
 CLOSE_TIMEOUT_S = 1.0
 MAX_MALFORMED = 20
 MAX_MEDIA_REQUESTS = 4
+MEDIA_TIMEOUT_S = 6.0
 RETRY_AFTER_MS = 1000
 
 MESSAGES_PER_SECOND = {Tier.ANONYMOUS: 2, Tier.VIEWER: 5, Tier.PREMIUM: 10, Tier.STREAMER: 50}
@@ -90,10 +91,15 @@ class Connection:
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._outbox.flushed(), CLOSE_TIMEOUT_S)
         finally:
-            for task in tasks | self._media:
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, *self._media, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
         await self._close(code)
+        # A client that leaves sends `hangup` and closes: what it asked for is carried out all the same.
+        if self._media:
+            await asyncio.wait(self._media, timeout=MEDIA_TIMEOUT_S)
+        for task in self._media:
+            task.cancel()
 
     async def _talk(self) -> None:
         try:

@@ -1,0 +1,103 @@
+// @vitest-environment jsdom
+import { cleanup, render, screen } from "@testing-library/react";
+import { userEvent } from "@testing-library/user-event";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+
+import type { ChatEntry, Timeline } from "../room/timeline.ts";
+import { ChatPanel } from "./chat-panel.tsx";
+
+function chat(messageId: number, change: Partial<ChatEntry> = {}): ChatEntry {
+  return {
+    kind: "chat",
+    key: `chat-${messageId}`,
+    messageId,
+    sender: "bo",
+    name: "Bo",
+    text: `text ${messageId}`,
+    at: messageId * 1000,
+    own: false,
+    status: "sent",
+    note: null,
+    ...change,
+  };
+}
+
+const handlers = { onSend: vi.fn(), onRetry: vi.fn(), onReconnect: vi.fn() };
+
+function show(timeline: Timeline, connection: "connected" | "reconnecting" = "connected"): void {
+  render(<ChatPanel timeline={timeline} connection={connection} {...handlers} />);
+}
+
+beforeEach(() => {
+  vi.clearAllMocks();
+  // jsdom lays nothing out, so nothing is ever resized.
+  vi.stubGlobal("ResizeObserver", class {
+    observe(): void {
+      return;
+    }
+    disconnect(): void {
+      return;
+    }
+  });
+});
+afterEach(cleanup);
+
+describe("ChatPanel", () => {
+  it("names a sender once for messages in a row", () => {
+    show({ log: [chat(1), chat(2), chat(3, { sender: "ana", name: "Ana" })], unsent: [] });
+    expect(screen.getAllByText("Bo")).toHaveLength(1);
+    expect(screen.getAllByText("Ana")).toHaveLength(1);
+  });
+
+  it("carries id and status of every message for whoever tests the page", () => {
+    show({ log: [chat(1)], unsent: [chat(2, { own: true, status: "pending" })] });
+    const found = screen.getAllByTestId("chat-message").map(({ dataset }) => [dataset["messageId"], dataset["status"]]);
+    expect(found).toEqual([
+      ["1", "sent"],
+      ["2", "pending"],
+    ]);
+  });
+
+  it("offers to send a failed message again, and says why it failed", async () => {
+    show({ log: [], unsent: [chat(2, { own: true, status: "failed", note: "too long" })] });
+    expect(screen.getByRole("alert").textContent).toContain("too long");
+    await userEvent.click(screen.getByRole("button", { name: "Try again" }));
+    expect(handlers.onRetry).toHaveBeenCalledExactlyOnceWith(2);
+  });
+
+  it("sends on Enter, trimmed, and empties the field", async () => {
+    show({ log: [], unsent: [] });
+    const input = screen.getByLabelText<HTMLTextAreaElement>("Message");
+    await userEvent.type(input, "  hello {Enter}");
+    expect(handlers.onSend).toHaveBeenCalledExactlyOnceWith("hello");
+    expect(input.value).toBe("");
+  });
+
+  it("starts a new line on Shift and Enter", async () => {
+    show({ log: [], unsent: [] });
+    await userEvent.type(screen.getByLabelText("Message"), "a{Shift>}{Enter}{/Shift}b");
+    expect(handlers.onSend).not.toHaveBeenCalled();
+  });
+
+  it("counts characters as the server does and sends nothing that is too long", async () => {
+    show({ log: [], unsent: [] });
+    await userEvent.click(screen.getByLabelText("Message"));
+    await userEvent.paste("👩".repeat(499));
+    expect(screen.getByText("1", { exact: false, selector: ".remaining" })).toBeTruthy();
+    await userEvent.paste("xyz");
+    expect(screen.getByTestId<HTMLButtonElement>("chat-send").disabled).toBe(true);
+  });
+
+  it("says that it is reconnecting and lets people hurry it", async () => {
+    show({ log: [], unsent: [] }, "reconnecting");
+    await userEvent.click(screen.getByRole("button", { name: "Retry now" }));
+    expect(handlers.onReconnect).toHaveBeenCalledOnce();
+  });
+
+  it("shows notices among the messages, and messages to screen readers as they come", () => {
+    const notice = { kind: "notice", key: "n", text: "Bo is live", at: 0, tone: "plain" } as const;
+    show({ log: [notice, chat(1)], unsent: [] });
+    expect(screen.getByTestId("notice").textContent).toContain("Bo is live");
+    expect(screen.getByRole("log").getAttribute("aria-live")).toBe("polite");
+  });
+});

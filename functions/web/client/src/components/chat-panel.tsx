@@ -1,0 +1,87 @@
+import type { ReactNode } from "react";
+
+import type { ConnectionState } from "../room/connection.ts";
+import type { Timeline, TimelineEntry } from "../room/timeline.ts";
+import { Message, Notice } from "./chat-entries.tsx";
+import { ChatInput } from "./chat-input.tsx";
+import { Icon } from "./icons.tsx";
+import { useStickToEnd } from "./use-stick-to-end.ts";
+
+interface ChatPanelProps {
+  readonly timeline: Timeline;
+  readonly connection: ConnectionState;
+  readonly onSend: (text: string) => void;
+  readonly onRetry: (messageId: number) => void;
+  readonly onReconnect: () => void;
+}
+
+/** A pause after which the same sender is named again. */
+const GROUP_MS = 5 * 60_000;
+
+export function ChatPanel({ timeline, connection, onSend, onRetry, onReconnect }: ChatPanelProps): ReactNode {
+  const entries: readonly TimelineEntry[] = [...timeline.log, ...timeline.unsent];
+  const { ref, onScroll, unseen, toEnd } = useStickToEnd<HTMLOListElement>(entries.at(-1)?.key);
+  const slowed = timeline.unsent.some(({ status, note }) => status === "pending" && note !== null);
+
+  return (
+    <section className="chat" aria-label="Chat">
+      <h2 className="chat-title">Chat</h2>
+      {connection === "reconnecting" && (
+        <div className="chat-banner" role="status">
+          <span className="spinner" aria-hidden="true" />
+          <span>Reconnecting. What you write is sent once we are back.</span>
+          <button type="button" className="link" onClick={onReconnect}>
+            Retry now
+          </button>
+        </div>
+      )}
+      <div className="chat-scroll">
+        <ol
+          ref={ref}
+          className="chat-list"
+          role="log"
+          aria-live="polite"
+          aria-relevant="additions"
+          aria-label="Messages"
+          tabIndex={0}
+          onScroll={onScroll}
+        >
+          {entries.length === 0 && <li className="chat-empty">No messages yet. Say hello!</li>}
+          {entries.map((entry, index) =>
+            entry.kind === "notice" ? (
+              <Notice key={entry.key} entry={entry} />
+            ) : (
+              <Message key={entry.key} entry={entry} headed={startsGroup(entries[index - 1], entry)} onRetry={onRetry} />
+            ),
+          )}
+        </ol>
+        {unseen && (
+          <button type="button" className="button small new-messages" onClick={toEnd}>
+            <Icon name="down" /> New messages
+          </button>
+        )}
+      </div>
+      {slowed && (
+        <div className="chat-banner" role="status">
+          <Icon name="warning" />
+          <span>Your messages wait their turn: they are sent as soon as the room accepts them.</span>
+        </div>
+      )}
+      <ChatInput
+        onSend={(text) => {
+          onSend(text);
+          toEnd();
+        }}
+      />
+    </section>
+  );
+}
+
+function startsGroup(previous: TimelineEntry | undefined, entry: TimelineEntry): boolean {
+  return (
+    previous?.kind !== "chat" ||
+    entry.kind !== "chat" ||
+    previous.sender !== entry.sender ||
+    entry.at - previous.at > GROUP_MS
+  );
+}

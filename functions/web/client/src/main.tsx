@@ -1,0 +1,20 @@
+/** Entry of the web client. */
+import { StrictMode } from "react";
+import { createRoot } from "react-dom/client";
+
+import { ApiClient } from "./api/client.ts";
+import { App } from "./app.tsx";
+import "./styles/base.css";
+import "./styles/controls.css";
+import "./styles/home.css";
+import "./styles/room.css";
+import "./styles/studio.css";
+import "./styles/chat.css";
+
+const root = document.getElementById("root");
+if (root === null) throw new Error("The page has no #root element.");
+createRoot(root).render(
+  <StrictMode>
+    <App api={new ApiClient()} />
+  </StrictMode>,
+);

@@ -1,0 +1,71 @@
+// @vitest-environment jsdom
+import { cleanup, render, screen } from "@testing-library/react";
+import { userEvent } from "@testing-library/user-event";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+
+import { ApiClient } from "../api/client.ts";
+import { ApiError } from "../api/problem.ts";
+import { HomePage } from "./home.tsx";
+
+let api: ApiClient;
+
+beforeEach(() => {
+  localStorage.clear();
+  history.replaceState(null, "", "/");
+  api = new ApiClient();
+  vi.spyOn(api, "enter").mockResolvedValue();
+  render(<HomePage api={api} />);
+});
+afterEach(cleanup);
+
+const room = {
+  id: "abcde23456",
+  title: "Synths",
+  owner: { id: "p1", name: "Ana" },
+  live: false,
+  viewers: 0,
+  created_at: "2026-11-22T00:00:00Z",
+};
+
+describe("HomePage", () => {
+  it("creates a room under the name given and goes there", async () => {
+    const create = vi.spyOn(api, "createRoom").mockResolvedValue(room);
+    await userEvent.type(screen.getByLabelText("Your name"), "Ana");
+    await userEvent.type(screen.getByLabelText("Title"), " Synths ");
+    await userEvent.click(screen.getByTestId("create-room"));
+    expect(create).toHaveBeenCalledExactlyOnceWith("Synths");
+    expect(location.pathname).toBe("/r/abcde23456");
+  });
+
+  it("joins by a code in any spelling", async () => {
+    const find = vi.spyOn(api, "getRoom").mockResolvedValue(room);
+    await userEvent.type(screen.getByLabelText("Your name"), "Bo");
+    await userEvent.type(screen.getByLabelText("Code or link"), "ABCDE-23456");
+    await userEvent.click(screen.getByTestId("join-room"));
+    expect(find).toHaveBeenCalledExactlyOnceWith("abcde23456");
+    expect(location.pathname).toBe("/r/abcde23456");
+  });
+
+  it("says what a code looks like instead of asking the server for nonsense", async () => {
+    const find = vi.spyOn(api, "getRoom");
+    await userEvent.type(screen.getByLabelText("Code or link"), "nonsense");
+    await userEvent.click(screen.getByTestId("join-room"));
+    expect(screen.getByRole("alert").textContent).toContain("ten letters and digits");
+    expect(find).not.toHaveBeenCalled();
+  });
+
+  it("asks for a name before anything else", async () => {
+    await userEvent.type(screen.getByLabelText("Title"), "Synths");
+    await userEvent.click(screen.getByTestId("create-room"));
+    expect(screen.getByRole("alert").textContent).toBe("Choose a name first.");
+  });
+
+  it("shows the server's refusal and stays", async () => {
+    vi.spyOn(api, "getRoom").mockRejectedValue(new ApiError(404, "room_unknown", "No such room."));
+    await userEvent.type(screen.getByLabelText("Your name"), "Bo");
+    await userEvent.type(screen.getByLabelText("Code or link"), "abcde23456");
+    await userEvent.click(screen.getByTestId("join-room"));
+    expect(screen.getByRole("alert").textContent).toBe("No such room.");
+    expect(location.pathname).toBe("/");
+  });
+});

@@ -1,0 +1,213 @@
+/**
+ * Publishes one captured stream to the SFU, and keeps it published until it is told to stop.
+ *
+ * Signalling may come and go under it: the peer connection is replaced only when media itself has failed or the
+ * server says that the session is gone.
+ */
+import type { Answer, EndReason } from "../protocol/messages.ts";
+import { Backoff } from "./backoff.ts";
+import { systemClock, type Clock, type Timer } from "./clock.ts";
+import { localSdp, newPeer, watchPeer, type PeerFactory, type PeerWatch } from "./peer.ts";
+import { ConnectionLost, RequestRefused } from "./requests.ts";
+
+export type PublisherState =
+  | { readonly kind: "idle" }
+  | { readonly kind: "starting" }
+  | { readonly kind: "live"; readonly session: string }
+  /** Was refused or interrupted; tries again by itself. */
+  | { readonly kind: "recovering"; readonly reason: string }
+  /** Has stopped for good, for a reason worth saying. */
+  | { readonly kind: "failed"; readonly reason: string };
+
+/** The part of the room connection that publishing needs. */
+export interface PublishSignaling {
+  publish(sdp: string): Promise<Answer>;
+  hangup(session: string): Promise<void>;
+}
+
+export interface PublisherOptions {
+  readonly signaling: PublishSignaling;
+  readonly onState: (state: PublisherState) => void;
+  readonly clock?: Clock;
+  readonly random?: () => number;
+  readonly newPeer?: PeerFactory;
+}
+
+const BACKOFF = { initialMs: 500, capMs: 10_000 };
+/** 720p30 of a moving picture; more would cost every viewer. */
+const VIDEO_ENCODING: RTCRtpEncodingParameters = { maxBitrate: 2_500_000, maxFramerate: 30 };
+
+interface Attempt {
+  readonly peer: RTCPeerConnection;
+  session: string | null;
+  watch: PeerWatch | null;
+}
+
+export class Publisher {
+  readonly #options: PublisherOptions;
+  readonly #clock: Clock;
+  readonly #backoff: Backoff;
+  #stream: MediaStream | null = null;
+  #attempt: Attempt | null = null;
+  #retry: Timer | null = null;
+  #state: PublisherState = { kind: "idle" };
+
+  constructor(options: PublisherOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#backoff = new Backoff({ ...BACKOFF, ...(options.random && { random: options.random }) });
+  }
+
+  get state(): PublisherState {
+    return this.#state;
+  }
+
+  /** The session this publisher believes to be live, if any. */
+  get session(): string | null {
+    return this.#attempt?.session ?? null;
+  }
+
+  start(stream: MediaStream): void {
+    this.#stream = stream;
+    this.#setState({ kind: "starting" });
+    void this.#publish();
+  }
+
+  /** Ends the stream as its streamer's own wish. */
+  stop(): void {
+    const session = this.session;
+    this.#end();
+    this.#setState({ kind: "idle" });
+    if (session !== null) this.#hangUp(session);
+  }
+
+  /** Puts another device's track in the place of the present one of its kind, without a new negotiation. */
+  async replaceTrack(track: MediaStreamTrack): Promise<void> {
+    const senders = this.#attempt?.peer.getSenders() ?? [];
+    await senders.find((sender) => sender.track?.kind === track.kind)?.replaceTrack(track);
+  }
+
+  /** The server says that a session of the room has ended. */
+  sessionEnded(session: string, reason: EndReason): void {
+    if (session !== this.session) return;
+    if (reason === "replaced") {
+      this.#end();
+      this.#setState({ kind: "failed", reason: "Another device or encoder has taken over this stream." });
+    } else {
+      this.#recover("The media server let go of the stream.");
+    }
+  }
+
+  /** The socket is back. When the room is not live any more, our session went while we could not hear of it. */
+  signalingRestored(live: boolean): void {
+    if (this.#stream === null) return;
+    if (this.#retry !== null || (!live && this.session !== null)) {
+      this.#cancelRetry();
+      void this.#publish();
+    }
+  }
+
+  async #publish(): Promise<void> {
+    this.#dropAttempt();
+    const stream = this.#stream;
+    if (stream === null) return;
+    const peer = (this.#options.newPeer ?? newPeer)();
+    const attempt: Attempt = { peer, session: null, watch: null };
+    this.#attempt = attempt;
+    try {
+      await addTracks(peer, stream);
+      await peer.setLocalDescription();
+      const answer = await this.#options.signaling.publish(localSdp(peer));
+      if (this.#attempt !== attempt) {
+        // Stopped while the server was answering: the session it made must not stay behind.
+        this.#hangUp(answer.session);
+        return;
+      }
+      attempt.session = answer.session;
+      await peer.setRemoteDescription({ type: "answer", sdp: answer.sdp });
+      attempt.watch = watchPeer(peer, this.#clock, {
+        onConnected: () => {
+          this.#backoff.reset();
+          this.#setState({ kind: "live", session: answer.session });
+        },
+        onFailed: () => {
+          this.#recover("The media connection was lost.");
+        },
+      });
+    } catch (error) {
+      if (this.#attempt === attempt) this.#failed(error);
+    }
+  }
+
+  #failed(error: unknown): void {
+    if (error instanceof RequestRefused && error.final) {
+      this.#end();
+      this.#setState({ kind: "failed", reason: error.message });
+      return;
+    }
+    const waitMs = error instanceof RequestRefused ? (error.retryAfterMs ?? 0) : 0;
+    this.#recover(
+      error instanceof RequestRefused || error instanceof ConnectionLost
+        ? error.message
+        : "The browser could not set up the stream.",
+      waitMs,
+    );
+  }
+
+  #recover(reason: string, atLeastMs = 0): void {
+    this.#dropAttempt();
+    this.#setState({ kind: "recovering", reason });
+    this.#cancelRetry();
+    this.#retry = this.#clock.after(Math.max(atLeastMs, this.#backoff.next()), () => {
+      this.#retry = null;
+      void this.#publish();
+    });
+  }
+
+  #end(): void {
+    this.#stream = null;
+    this.#cancelRetry();
+    this.#dropAttempt();
+  }
+
+  #dropAttempt(): void {
+    this.#attempt?.watch?.stop();
+    this.#attempt?.peer.close();
+    this.#attempt = null;
+  }
+
+  #cancelRetry(): void {
+    this.#retry?.cancel();
+    this.#retry = null;
+  }
+
+  #hangUp(session: string): void {
+    // Best effort: the worker also sees the peer connection close.
+    this.#options.signaling.hangup(session).catch(() => undefined);
+  }
+
+  #setState(state: PublisherState): void {
+    this.#state = state;
+    this.#options.onState(state);
+  }
+}
+
+async function addTracks(peer: RTCPeerConnection, stream: MediaStream): Promise<void> {
+  for (const track of stream.getTracks()) {
+    const video = track.kind === "video";
+    const { sender } = peer.addTransceiver(track, {
+      direction: "sendonly",
+      streams: [stream],
+      ...(video && { sendEncodings: [VIDEO_ENCODING] }),
+    });
+    if (video) await preferMotion(sender);
+  }
+}
+
+/** A camera shows people moving: when bandwidth runs short, a smaller picture is better than a jerky one. */
+async function preferMotion(sender: RTCRtpSender): Promise<void> {
+  const parameters = sender.getParameters();
+  parameters.degradationPreference = "maintain-framerate";
+  // A wish: a browser that does not know it publishes all the same.
+  await sender.setParameters(parameters).catch(() => undefined);
+}

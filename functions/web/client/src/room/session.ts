@@ -1,0 +1,164 @@
+/**
+ * One visit to a room: owns the connection and the media on both sides of it, and keeps the state that the page shows.
+ */
+import type { ApiClient, Grant } from "../api/client.ts";
+import { Camera, type CameraState } from "./camera.ts";
+import { RoomConnection, roomSocketUrl, type ConnectionNotice } from "./connection.ts";
+import { Publisher, type PublisherState } from "./publisher.ts";
+import { initialRoomState, reduceRoom, type RoomState } from "./state.ts";
+import { Viewer, type ViewerState } from "./viewer.ts";
+
+export interface SessionState {
+  readonly room: RoomState;
+  readonly camera: CameraState;
+  readonly publisher: PublisherState;
+  readonly viewer: ViewerState;
+}
+
+export class RoomSession {
+  readonly #connection: RoomConnection;
+  readonly #camera: Camera;
+  readonly #publisher: Publisher;
+  readonly #viewer: Viewer;
+  readonly #listeners = new Set<() => void>();
+  #watchedSession: string | null = null;
+  /** What this page published last: the log may call it live for a moment after it was ended here. */
+  #ownSession: string | null = null;
+  #joinedAt = 0;
+  #state: SessionState = {
+    room: initialRoomState,
+    camera: { kind: "off" },
+    publisher: { kind: "idle" },
+    viewer: { stream: null, trouble: null },
+  };
+
+  constructor(api: ApiClient, roomId: string, grant: Grant) {
+    const connection = new RoomConnection({
+      url: roomSocketUrl(roomId),
+      token: grant.token,
+      refreshToken: async () => (await api.roomToken(roomId, "participant")).token,
+      onNotice: (notice) => {
+        this.#noticed(notice);
+      },
+    });
+    this.#connection = connection;
+    this.#camera = new Camera({
+      onState: (camera) => {
+        this.#update({ camera });
+      },
+      onTrackReplaced: (track) => {
+        void this.#publisher.replaceTrack(track);
+      },
+    });
+    this.#publisher = new Publisher({
+      signaling: connection,
+      onState: (publisher) => {
+        if (publisher.kind === "live") this.#ownSession = publisher.session;
+        this.#update({ publisher });
+        this.#followStream();
+      },
+    });
+    this.#viewer = new Viewer({
+      signaling: connection,
+      onState: (viewer) => {
+        this.#update({ viewer });
+      },
+    });
+  }
+
+  /** For useSyncExternalStore. */
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners.delete(listener);
+    };
+  };
+
+  readonly snapshot = (): SessionState => this.#state;
+
+  open(): void {
+    this.#connection.open();
+  }
+
+  /** Leaves for good: media first, so that nothing tries to come back while the socket closes. */
+  close(): void {
+    this.#publisher.stop();
+    this.#viewer.stop();
+    this.#camera.close();
+    this.#connection.close();
+  }
+
+  retryNow(): void {
+    this.#connection.retryNow();
+  }
+
+  sendChat(text: string): void {
+    this.#connection.sendChat(text);
+  }
+
+  retryChat(messageId: number): void {
+    this.#connection.retryChat(messageId);
+  }
+
+  get camera(): Camera {
+    return this.#camera;
+  }
+
+  goLive(): void {
+    const { stream } = this.#camera;
+    if (stream !== null) this.#publisher.start(stream);
+  }
+
+  endStream(): void {
+    this.#publisher.stop();
+  }
+
+  #noticed(notice: ConnectionNotice): void {
+    this.#update({ room: reduceRoom(this.#state.room, notice, Date.now()) });
+    switch (notice.type) {
+      case "welcome":
+        this.#joinedAt = notice.welcome.offset;
+        this.#publisher.signalingRestored(notice.welcome.live);
+        this.#viewer.signalingRestored();
+        this.#followStream();
+        break;
+      case "events":
+        for (const { event } of notice.events) {
+          if (event.type === "stream_ended") this.#publisher.sessionEnded(event.session, event.reason);
+        }
+        this.#followStream(notice.events.at(-1)?.offset);
+        break;
+      case "refused":
+        this.#publisher.stop();
+        this.#viewer.stop();
+        break;
+      case "state":
+      case "gap":
+      case "viewers":
+      case "outgoing":
+      case "error":
+        break;
+    }
+  }
+
+  /** Watches exactly while the room is live by someone other than this page. */
+  #followStream(newestOffset = 0): void {
+    const { stream } = this.#state.room;
+    const publishing = this.#state.publisher.kind !== "idle" && this.#state.publisher.kind !== "failed";
+    const own = stream.kind === "live" && stream.session !== null && stream.session === this.#ownSession;
+    if (stream.kind !== "live" || publishing || own) {
+      this.#watchedSession = null;
+      this.#viewer.stop();
+      return;
+    }
+    // A subscription made at the welcome is to whatever was live then: learning its name from the history is no change.
+    const named = this.#watchedSession === null && newestOffset <= this.#joinedAt;
+    this.#viewer.watch(stream.session !== this.#watchedSession && !named);
+    this.#watchedSession = stream.session;
+  }
+
+  #update(change: Partial<SessionState>): void {
+    this.#state = { ...this.#state, ...change };
+    for (const listener of this.#listeners) listener();
+  }
+}

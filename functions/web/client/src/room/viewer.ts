@@ -1,0 +1,212 @@
+/**
+ * Watches the room's stream: subscribes while the room is live and subscribes anew when media fails.
+ *
+ * A new subscription is built beside the old one, which keeps its picture until the new one is connected.
+ * Signalling may come and go meanwhile: connected media is left alone.
+ */
+import type { Offer } from "../protocol/messages.ts";
+import { Backoff } from "./backoff.ts";
+import { systemClock, type Clock, type Timer } from "./clock.ts";
+import { sampleOf, StallDetector, type InboundReport } from "./media-health.ts";
+import { localSdp, newPeer, watchPeer, type PeerFactory, type PeerWatch } from "./peer.ts";
+import { ConnectionLost, RequestRefused } from "./requests.ts";
+
+export interface ViewerState {
+  /** What to play, or null. Stays the same object while the same subscription plays. */
+  readonly stream: MediaStream | null;
+  /** Why there is no good picture at the moment, or null. */
+  readonly trouble: string | null;
+}
+
+/** The part of the room connection that watching needs. */
+export interface SubscribeSignaling {
+  subscribe(): Promise<Offer>;
+  accept(session: string, sdp: string): Promise<void>;
+  hangup(session: string): Promise<void>;
+}
+
+export interface ViewerOptions {
+  readonly signaling: SubscribeSignaling;
+  readonly onState: (state: ViewerState) => void;
+  readonly clock?: Clock;
+  readonly random?: () => number;
+  readonly newPeer?: PeerFactory;
+}
+
+const BACKOFF = { initialMs: 500, capMs: 10_000 };
+const SAMPLE_MS = 1_000;
+/** Playback this long proves the subscription good: only then does the back-off begin anew. */
+const PROVEN_AFTER_MS = 10_000;
+
+interface Subscription {
+  readonly peer: RTCPeerConnection;
+  readonly stream: MediaStream;
+  session: string | null;
+  watch: PeerWatch | null;
+  sampling: Timer | null;
+}
+
+export class Viewer {
+  readonly #options: ViewerOptions;
+  readonly #clock: Clock;
+  readonly #backoff: Backoff;
+  #watching = false;
+  /** The one that plays. */
+  #current: Subscription | null = null;
+  /** The one that is being set up. */
+  #next: Subscription | null = null;
+  #retry: Timer | null = null;
+  #state: ViewerState = { stream: null, trouble: null };
+
+  constructor(options: ViewerOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#backoff = new Backoff({ ...BACKOFF, ...(options.random && { random: options.random }) });
+  }
+
+  /** The room is live. With `afresh`, by a session other than the one that was subscribed. */
+  watch(afresh: boolean): void {
+    if (this.#watching && !afresh) return;
+    this.#watching = true;
+    this.#backoff.reset();
+    this.#cancelRetry();
+    void this.#subscribe();
+  }
+
+  /** The stream has ended, or this page leaves it. */
+  stop(): void {
+    this.#watching = false;
+    this.#cancelRetry();
+    this.#discard(this.#next);
+    this.#next = null;
+    this.#discard(this.#current);
+    this.#current = null;
+    this.#setState({ stream: null, trouble: null });
+  }
+
+  /** The socket is back: what waited for it need not wait longer. Media that flows is not touched. */
+  signalingRestored(): void {
+    if (!this.#watching || this.#retry === null) return;
+    this.#cancelRetry();
+    void this.#subscribe();
+  }
+
+  async #subscribe(): Promise<void> {
+    this.#discard(this.#next);
+    const peer = (this.#options.newPeer ?? newPeer)();
+    const subscription: Subscription = {
+      peer,
+      stream: new MediaStream(),
+      session: null,
+      watch: null,
+      sampling: null,
+    };
+    this.#next = subscription;
+    peer.addEventListener("track", ({ track }) => {
+      subscription.stream.addTrack(track);
+    });
+    try {
+      const { signaling } = this.#options;
+      const offer = await signaling.subscribe();
+      if (this.#next !== subscription) {
+        signaling.hangup(offer.session).catch(() => undefined);
+        return;
+      }
+      subscription.session = offer.session;
+      await peer.setRemoteDescription({ type: "offer", sdp: offer.sdp });
+      await peer.setLocalDescription();
+      await this.#accept(subscription, offer.session);
+      if (this.#next !== subscription) return;
+      subscription.watch = watchPeer(peer, this.#clock, {
+        onConnected: () => {
+          this.#play(subscription);
+        },
+        onFailed: () => {
+          this.#resubscribe("The video connection was lost.");
+        },
+      });
+    } catch (error) {
+      if (this.#next === subscription) this.#failed(error);
+    }
+  }
+
+  async #accept(subscription: Subscription, session: string): Promise<void> {
+    try {
+      await this.#options.signaling.accept(session, localSdp(subscription.peer));
+    } catch (error) {
+      // The answer may have arrived before the socket went. If it did not, media does not come up and we start again.
+      if (!(error instanceof ConnectionLost)) throw error;
+    }
+  }
+
+  #play(subscription: Subscription): void {
+    if (subscription !== this.#next) return;
+    this.#discard(this.#current);
+    this.#current = subscription;
+    this.#next = null;
+    this.#setState({ stream: subscription.stream, trouble: null });
+    this.#sample(subscription, new StallDetector(), this.#clock.now());
+  }
+
+  #sample(subscription: Subscription, detector: StallDetector, startedAt: number): void {
+    subscription.sampling = this.#clock.after(SAMPLE_MS, () => {
+      void (async (): Promise<void> => {
+        const reports = await subscription.peer.getStats();
+        if (subscription !== this.#current) return;
+        const now = this.#clock.now();
+        if (detector.stalled(sampleOf(reports.values() as Iterable<InboundReport>), now)) {
+          this.#resubscribe("The video has stalled.");
+          return;
+        }
+        if (now - startedAt >= PROVEN_AFTER_MS) this.#backoff.reset();
+        this.#sample(subscription, detector, startedAt);
+      })();
+    });
+  }
+
+  #failed(error: unknown): void {
+    this.#discard(this.#next);
+    this.#next = null;
+    if (error instanceof RequestRefused && error.final) {
+      this.#setState({ stream: null, trouble: error.message });
+      return;
+    }
+    const refused = error instanceof RequestRefused;
+    this.#resubscribe(
+      refused ? error.message : "The video could not be set up.",
+      refused ? (error.retryAfterMs ?? 0) : 0,
+    );
+  }
+
+  #resubscribe(trouble: string, atLeastMs = 0): void {
+    if (!this.#watching) return;
+    this.#setState({ stream: this.#current?.stream ?? null, trouble });
+    this.#cancelRetry();
+    this.#retry = this.#clock.after(Math.max(atLeastMs, this.#backoff.next()), () => {
+      this.#retry = null;
+      void this.#subscribe();
+    });
+  }
+
+  #discard(subscription: Subscription | null): void {
+    if (subscription === null) return;
+    subscription.watch?.stop();
+    subscription.sampling?.cancel();
+    subscription.peer.close();
+    if (subscription.session !== null) {
+      // Best effort: a session that ended with its stream, or with its worker, is unknown by now.
+      this.#options.signaling.hangup(subscription.session).catch(() => undefined);
+    }
+  }
+
+  #cancelRetry(): void {
+    this.#retry?.cancel();
+    this.#retry = null;
+  }
+
+  #setState(state: ViewerState): void {
+    if (state.stream === this.#state.stream && state.trouble === this.#state.trouble) return;
+    this.#state = state;
+    this.#options.onState(state);
+  }
+}
