@@ -1,0 +1,215 @@
+"""What the machine must bring, checked before anything is started; all that is missing is reported together.
+
+Each check answers with `Missing` (one line: what, and what to do) or nothing. Only the standard library, since it runs
+before anything is installed.
+"""
+
+import ctypes
+import importlib.util
+import os
+import platform
+import resource
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from . import debian, paths
+from .errors import PrerequisitesMissing
+from .progress import Progress
+
+MIN_DESCRIPTORS: Final = 1024
+# More than any local room needs. Some container runtimes allow 2^30, and programs that walk up to it then crawl.
+MAX_DESCRIPTORS: Final = 65_536
+CHROMIUM_NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# What the mongod of the wheel is linked against and a slim image may lack, with the Debian package that has it.
+_MONGOD_LIBRARIES: Final = {
+    "libcurl.so.4": "libcurl4",
+    "libssl.so.3": "libssl3",
+    "libcrypto.so.3": "libssl3",
+    "liblzma.so.5": "liblzma5",
+}
+_OWN_MONGODB: Final = "or set MONGODB_URI to a MongoDB of yours (a replica set)"
+
+
+@dataclass(frozen=True)
+class Missing:
+    """One thing that the machine lacks."""
+
+    what: str
+    remedy: str
+    package: str | None = None  # of Debian, when that is all it takes
+
+    def line(self) -> str:
+        """As it is printed."""
+        return f"✗ {self.what}: {self.remedy}"
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What the command that was given will use."""
+
+    data: Path
+    mongod: bool = True
+    valkey: bool = True
+    port: int | None = None
+    chromium: bool = False
+
+    @classmethod
+    def of_services(cls, data: Path, environ: Mapping[str, str], port: int | None = None) -> "Needs":
+        """The embedded servers are needed unless the user names others."""
+        return cls(data=data, mongod=not environ.get("MONGODB_URI"), valkey=not environ.get("REDIS_URL"), port=port)
+
+
+def ensure(needs: Needs, progress: Progress) -> None:
+    """Check everything, and install what Debian packages can mend where we may.
+
+    Raises:
+        PrerequisitesMissing: one line for each thing that is missing.
+    """
+    missing = list(check(needs))
+    packages = sorted({item.package for item in missing if item.package})
+    if packages and debian.can_install():
+        with progress.stage(f"apt-get install {' '.join(packages)}"):
+            debian.install(packages, log=needs.data / "logs" / "apt.log")
+        missing = list(check(needs))
+    if missing:
+        raise PrerequisitesMissing("\n".join(item.line() for item in missing))
+
+
+def check(needs: Needs) -> Iterator[Missing]:
+    """All that is missing, in the order in which one would mend it."""
+    yield from _platform(platform.system(), platform.machine())
+    yield from _venv()
+    for directory in (paths.ROOT, needs.data):
+        yield from _writable(directory)
+    yield from _descriptors(raise_descriptor_limit())
+    if needs.mongod:
+        yield from _mongod(platform.system(), platform.libc_ver(), _loadable)
+    if needs.port is not None:
+        yield from _port(needs.port)
+    if needs.chromium:
+        yield from _chromium(shutil.which)
+
+
+def raise_descriptor_limit() -> int:
+    """Raise the soft limit of open files to what we may; children inherit it. Returns the limit in force."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        except (OSError, ValueError):  # macOS caps it below the hard limit that it reports
+            return soft
+        return allowed
+    return MAX_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
+
+
+def _platform(system: str, machine: str) -> Iterator[Missing]:
+    if system not in {"Linux", "Darwin"} or machine not in {"x86_64", "aarch64", "arm64"}:
+        yield Missing(
+            f"{system} on {machine} is not supported",
+            "use Linux (x86_64, aarch64) or macOS; on Windows, WSL 2",
+        )
+
+
+def _venv() -> Iterator[Missing]:
+    if paths.in_venv() or paths.VENV_PYTHON.exists():
+        return
+    if importlib.util.find_spec("venv") is None:
+        yield Missing("this Python has no venv module", "apt-get install python3-venv", _python_package())
+    # Without ensurepip an environment starts empty, which is enough when the machine's own pip can fill it.
+    elif importlib.util.find_spec("ensurepip") is None and importlib.util.find_spec("pip") is None:
+        yield Missing("this Python has neither ensurepip nor pip", "apt-get install python3-venv", _python_package())
+
+
+def _python_package() -> str | None:
+    # Debian's package belongs to Debian's Python only; another one has to be mended by whoever installed it.
+    return "python3-venv" if sys.executable.startswith("/usr/bin/") else None
+
+
+def _writable(directory: Path) -> Iterator[Missing]:
+    existing = directory
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir():
+        yield Missing(f"{directory} is not a directory", "name another with --data")
+    elif not os.access(existing, os.W_OK | os.X_OK):
+        yield Missing(
+            f"no permission to write in {existing}",
+            f"chown it to {_user()}, or work in a copy of the checkout (data: --data DIR)",
+        )
+
+
+def _user() -> str:
+    return os.environ.get("USER") or f"uid {os.getuid()}"
+
+
+def _descriptors(limit: int) -> Iterator[Missing]:
+    if limit < MIN_DESCRIPTORS:
+        yield Missing(
+            f"too few file descriptors ({limit}, at least {MIN_DESCRIPTORS} are needed)",
+            f"ulimit -n {MIN_DESCRIPTORS} (as root, or raise the hard limit in /etc/security/limits.conf)",
+        )
+
+
+def _mongod(system: str, libc: tuple[str, str], loadable: Callable[[str], bool]) -> Iterator[Missing]:
+    if system != "Linux":
+        yield Missing(
+            f"there is no embedded mongod for {system}", "set MONGODB_URI to a MongoDB of yours (a replica set)"
+        )
+        return
+    name, version = libc
+    if name != "glibc" or _numbers(version) < (2, 34):
+        found = f"{name} {version}".strip() or "another C library"
+        yield Missing(
+            f"the embedded mongod needs glibc 2.34 or newer, here is {found}",
+            f"use Debian 12, Ubuntu 22.04 or newer, {_OWN_MONGODB}",
+        )
+        return
+    packages: dict[str, list[str]] = {}
+    for library, package in _MONGOD_LIBRARIES.items():
+        if not loadable(library):
+            packages.setdefault(package, []).append(library)
+    for package, libraries in packages.items():
+        yield Missing(
+            f"the embedded mongod needs {' and '.join(libraries)}",
+            f"apt-get install {package}, {_OWN_MONGODB}",
+            package,
+        )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+def _loadable(library: str) -> bool:
+    # Asking the loader is the only answer that holds for multi-arch paths, LD_LIBRARY_PATH and Nix alike.
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def _port(port: int) -> Iterator[Missing]:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except PermissionError:
+            yield Missing(f"no permission to listen on port {port}", "choose one above 1023 with --port")
+        except OSError:
+            yield Missing(f"port {port} is taken", "choose another with --port, or leave it out to get a free one")
+
+
+def _chromium(which: Callable[[str], str | None]) -> Iterator[Missing]:
+    if not any(which(name) for name in CHROMIUM_NAMES):
+        yield Missing(
+            "no Chromium for the end-to-end tests",
+            "apt-get install chromium, or leave these tests out: test -m 'not e2e'",
+            "chromium",
+        )
