@@ -58,7 +58,7 @@ async def test_an_encoder_token_publishes_and_nothing_else(http: httpx.AsyncClie
     room, _ = await ana.create_room()
     token = await ana.room_token(room, "encoder")
     claims = Tokens(KeyRing.from_jwks(stack.jwt_keys)).verify(token, audience=AUDIENCE_ROOM)
-    assert (claims.room, claims.grants) == (room, {Grant.PUBLISH})
+    assert (claims.room, claims.grants) == (room, frozenset({Grant.PUBLISH}))
     refused = await http.post(f"/v1/rooms/{room}/tokens", json={"kind": "encoder"}, headers=bo.headers)
     _problem(refused, 403, "forbidden")
 
