@@ -4,7 +4,6 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -48,7 +47,7 @@ def build_app(context: Context) -> Litestar:
     if "signaling" in settings.functions:
         handlers += signaling.ROUTES
     if "web" in settings.functions:
-        handlers += build_routes(Path(settings.web_root))
+        handlers += build_routes(settings.web_root)
 
     def provide_context() -> Context:
         return context

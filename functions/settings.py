@@ -1,6 +1,5 @@
 """Settings of a function process."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -9,8 +8,6 @@ from shared.settings import setting
 from shared.telemetry.logs import LogFormat, LogLevel
 
 FunctionName = Literal["api", "signaling", "web"]
-
-_CLIENT = Path(__file__).parent / "web" / "client" / "dist"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +27,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     instance: Annotated[
         str, setting("HEADRACE_INSTANCE", "name of this process in logs and metrics", min_length=1, max_length=64)
     ] = "function"
-    web_root: Annotated[str, setting("HEADRACE_WEB_ROOT", "folder of the built web client")] = str(_CLIENT)
+    web_root: Annotated[
+        str, setting("HEADRACE_WEB_ROOT", "folder of the built web client; by default the one in the checkout")
+    ] = ""
     allowed_origins: Annotated[
         tuple[str, ...], setting("HEADRACE_ALLOWED_ORIGINS", "origins whose pages may call the API (CORS)")
     ] = ()

@@ -55,6 +55,23 @@ def load(cls: type[T], environ: Mapping[str, str] | None = None) -> T:
     return cls(**found)
 
 
+def reference(cls: type[msgspec.Struct]) -> str:
+    """The fields of a settings class as a Markdown table."""
+    hints = get_type_hints(cls, include_extras=True)
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for field in msgspec.structs.fields(cls):
+        annotation = hints[field.name]
+        default = "required" if field.required else _shown(field.default)
+        rows.append(f"| `{_variable_of(annotation)}` | {default} | {_doc_of(annotation)} |")
+    return "\n".join(rows)
+
+
+def _shown(default: object) -> str:
+    if isinstance(default, tuple):
+        default = ",".join(map(str, default))
+    return f"`{default}`" if default != "" else "none"
+
+
 def _metas(annotation: Any) -> list[msgspec.Meta]:  # noqa: ANN401 - a type expression has no narrower type
     if get_origin(annotation) is Annotated:
         return [meta for meta in get_args(annotation)[1:] if isinstance(meta, msgspec.Meta)]

@@ -30,8 +30,12 @@ SECURITY_HEADERS = {
 }
 
 
-def build_routes(root: Path) -> list[ControllerRouterHandler]:
-    """The routes that serve the client built into `root`."""
+_CHECKOUT = Path(__file__).parent / "client" / "dist"
+
+
+def build_routes(web_root: str) -> list[ControllerRouterHandler]:
+    """The routes that serve the client built into `web_root`, or into the checkout when that is empty."""
+    root = Path(web_root) if web_root else _CHECKOUT
 
     def page(name: str) -> Response[bytes]:
         try:

@@ -42,9 +42,7 @@ def test_the_transport_asks_its_ice_side_for_three_things_only() -> None:
     used = {
         node.attr
         for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute)
-        and isinstance(node.value, ast.Attribute)
-        and node.value.attr == "transport"
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute) and node.value.attr == "transport"
     }
     assert used == {"role", "_recv", "_send"}
 
@@ -96,5 +94,7 @@ def test_no_other_module_touches_private_parts() -> None:
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom | ast.Import):
-                names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+                names = (
+                    [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+                )
                 assert not any(name.split(".")[0] in {"aiortc", "pylibsrtp"} for name in names), path.name

@@ -44,12 +44,14 @@ class Side:
     @property
     def sdp(self) -> str:
         credentials = self.agent.credentials
-        return "\r\n".join([
-            f"a=ice-ufrag:{credentials.ufrag}",
-            f"a=ice-pwd:{credentials.password}",
-            "a=fingerprint:sha-256 00",
-            f"a=candidate:1 1 udp 1 127.0.0.1 {self.socket.port} typ host",
-        ])
+        return "\r\n".join(
+            [
+                f"a=ice-ufrag:{credentials.ufrag}",
+                f"a=ice-pwd:{credentials.password}",
+                "a=fingerprint:sha-256 00",
+                f"a=candidate:1 1 udp 1 127.0.0.1 {self.socket.port} typ host",
+            ]
+        )
 
 
 @pytest.fixture

@@ -52,7 +52,9 @@ def test_a_nack_reaches_across_the_wrap() -> None:
 
 
 @given(u32, u32, u32, u32, u32)
-def test_sender_reports_are_read_and_written_as_aiortc_does(ssrc: int, ntp: int, ts: int, count: int, size: int) -> None:
+def test_sender_reports_are_read_and_written_as_aiortc_does(
+    ssrc: int, ntp: int, ts: int, count: int, size: int
+) -> None:
     oracle = RtcpSrPacket(ssrc=ssrc, sender_info=RtcpSenderInfo(ntp << 20, ts, count, size))
     report = SenderReport(ssrc, ntp << 20, ts, count, size)
     assert rtcp.pack_sender_report(report) == bytes(oracle)

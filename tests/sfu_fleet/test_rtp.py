@@ -41,7 +41,9 @@ def test_a_packet_reads_as_aiortc_reads_it(
 def test_rebuilding_keeps_the_payload_and_drops_padding(
     payload: bytes, extensions: dict[int, bytes], padding: int
 ) -> None:
-    packet = rtp.parse(rtp_packet(7, timestamp=9, payload=payload, padding=padding, extension=rtp.pack_extensions({3: b"x"})))
+    packet = rtp.parse(
+        rtp_packet(7, timestamp=9, payload=payload, padding=padding, extension=rtp.pack_extensions({3: b"x"}))
+    )
     rebuilt = rtp.parse(rtp.rebuild(packet, 101, rtp.pack_extensions(extensions)))
     assert rebuilt.payload == payload
     assert rtp.extensions(rebuilt) == extensions

@@ -2,6 +2,8 @@
 
 import shutil
 
+from shared.stack.prerequisites import CHROMIUM_NAMES
+
 # A fake camera and microphone, no prompts, and none of the services that would call home.
 ARGUMENTS = [
     "--no-sandbox",
@@ -20,7 +22,7 @@ ARGUMENTS = [
 
 def chromium_path() -> str:
     """The browser's executable; installing it is the test command's job."""
-    path = shutil.which("chromium")
+    path = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
     if path is None:
         message = "chromium is not installed: apt-get install chromium"
         raise FileNotFoundError(message)
