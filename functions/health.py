@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from litestar import MediaType, Response, get
+from litestar.di import NamedDependency
 from litestar.types import ControllerRouterHandler
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pymongo.errors import PyMongoError
@@ -21,7 +22,7 @@ async def live() -> dict[str, str]:
 
 
 @get("/health/ready", tags=["operations"], summary="Readiness")
-async def ready(context: Context) -> Response[dict[str, Any]]:
+async def ready(context: NamedDependency[Context]) -> Response[dict[str, Any]]:
     """200 when this process wants traffic, else 503.
 
     Redis and draining decide. MongoDB is reported only: without it chat and video go on.

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from litestar import Request, Response, delete, patch, post
+from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema, SecurityRequirement
 from litestar.openapi.spec.enums import OpenAPIType
+from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler
 
 from functions.api.auth import room_claims_of
@@ -44,7 +46,9 @@ def _takes(media_type: str) -> type[Operation]:
     responses=_ANSWERED,
     operation_class=_takes(SDP),
 )
-async def publish(request: Request[Any, Any, Any], room_id: str, context: Context) -> Response[str]:
+async def publish(
+    request: Request[Any, Any, Any], room_id: FromPath[str], context: NamedDependency[Context]
+) -> Response[str]:
     """SDP offer in, SDP answer out. The token must grant `publish`."""
     return await _exchange(request, room_id, context, "whip")
 
@@ -57,7 +61,9 @@ async def publish(request: Request[Any, Any, Any], room_id: str, context: Contex
     responses=_ANSWERED,
     operation_class=_takes(SDP),
 )
-async def watch(request: Request[Any, Any, Any], room_id: str, context: Context) -> Response[str]:
+async def watch(
+    request: Request[Any, Any, Any], room_id: FromPath[str], context: NamedDependency[Context]
+) -> Response[str]:
     """SDP offer in, SDP answer out; 409 while nobody is live. The token must grant `subscribe`."""
     return await _exchange(request, room_id, context, "whep")
 
@@ -70,7 +76,9 @@ async def watch(request: Request[Any, Any, Any], room_id: str, context: Context)
     status_code=204,
     operation_class=_takes(TRICKLE),
 )
-async def trickle(request: Request[Any, Any, Any], room_id: str, session: str, context: Context) -> None:
+async def trickle(
+    request: Request[Any, Any, Any], room_id: FromPath[str], session: FromPath[str], context: NamedDependency[Context]
+) -> None:
     """A trickle ICE fragment (RFC 8840). Workers are ICE-lite and learn addresses from checks: it may be left out."""
     claims = _claims(request, room_id, context, _kind_of(request))
     fragment = await _text(request, TRICKLE)
@@ -84,7 +92,9 @@ async def trickle(request: Request[Any, Any, Any], room_id: str, session: str, c
     tags=["media"],
     security=_ROOM_TOKEN,
 )
-async def hang_up(request: Request[Any, Any, Any], room_id: str, session: str, context: Context) -> None:
+async def hang_up(
+    request: Request[Any, Any, Any], room_id: FromPath[str], session: FromPath[str], context: NamedDependency[Context]
+) -> None:
     """End the session; for a publisher that ends the stream."""
     claims = _claims(request, room_id, context, _kind_of(request))
     await context.sfu.end(claims, session)

@@ -5,7 +5,9 @@ from typing import Any
 
 from litestar import Request, Response, get, post
 from litestar.datastructures import ResponseHeader
+from litestar.di import NamedDependency
 from litestar.openapi.spec import SecurityRequirement
+from litestar.params import FromPath, JSONBody
 from litestar.types import ControllerRouterHandler
 
 from functions.api.auth import (
@@ -49,7 +51,7 @@ async def find_room(context: Context, room_id: str) -> Room:
 
 
 @post("/v1/guests", summary="Become a guest", tags=["people"])
-async def create_guest(data: GuestRequest, context: Context) -> GuestResponse:
+async def create_guest(data: JSONBody[GuestRequest], context: NamedDependency[Context]) -> GuestResponse:
     """Give a display name, get an identity token."""
     name = _cleaned(data.name, "name")
     claims = Claims(sub=f"p{secrets.token_hex(8)}", name=name, tier=Tier.VIEWER, grants=frozenset({Grant.CREATE_ROOM}))
@@ -65,7 +67,7 @@ async def create_guest(data: GuestRequest, context: Context) -> GuestResponse:
     response_headers=[ResponseHeader(name="Location", description="the room", documentation_only=True)],
 )
 async def create_room(
-    request: Request[Any, Any, Any], data: RoomRequest, context: Context
+    request: Request[Any, Any, Any], data: JSONBody[RoomRequest], context: NamedDependency[Context]
 ) -> Response[CreatedRoomResponse]:
     """Create a room that the holder of the identity token owns; the answer has the owner's room token."""
     identity = identity_of(request, context, Grant.CREATE_ROOM)
@@ -76,7 +78,7 @@ async def create_room(
 
 
 @get("/v1/rooms/{room_id:str}", summary="Read a room", tags=["rooms"])
-async def read_room(room_id: str, context: Context) -> RoomResponse:
+async def read_room(room_id: FromPath[str], context: NamedDependency[Context]) -> RoomResponse:
     """What a room is, whether it is live and how many watch. The code may be typed in any case, with hyphens."""
     room = await find_room(context, room_id)
     live = await context.log.live(room.id)
@@ -85,7 +87,10 @@ async def read_room(room_id: str, context: Context) -> RoomResponse:
 
 @post("/v1/rooms/{room_id:str}/tokens", summary="Get a room token", tags=["rooms"], security=IDENTITY)
 async def create_token(
-    request: Request[Any, Any, Any], room_id: str, data: TokenRequest, context: Context
+    request: Request[Any, Any, Any],
+    room_id: FromPath[str],
+    data: JSONBody[TokenRequest],
+    context: NamedDependency[Context],
 ) -> TokenResponse:
     """A short-lived token for the room: what it grants depends on who owns the room."""
     identity = identity_of(request, context)

@@ -5,6 +5,8 @@ import random
 from typing import Any
 
 from litestar import WebSocket, websocket
+from litestar.di import NamedDependency
+from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler
 from structlog import get_logger
 from structlog.contextvars import bound_contextvars
@@ -18,7 +20,9 @@ log = get_logger(__name__)
 
 
 @websocket("/v1/rooms/{room_id:str}/socket")
-async def room_socket(socket: WebSocket[Any, Any, Any], room_id: str, context: Context) -> None:
+async def room_socket(
+    socket: WebSocket[Any, Any, Any], room_id: FromPath[str], context: NamedDependency[Context]
+) -> None:
     """One participant's connection; SPEC.md beside `shared.protocol` says what is spoken on it."""
     room = parse_room_id(room_id)
     if room is None or SUBPROTOCOL not in socket.scope["subprotocols"]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from litestar import MediaType, Response, get
 from litestar.datastructures import CacheControlHeader
+from litestar.params import FromPath
 from litestar.static_files import create_static_files_router
 from litestar.types import ControllerRouterHandler
 
@@ -47,7 +48,7 @@ def build_routes(web_root: str) -> list[ControllerRouterHandler]:
 
     # `/r/{code}` is the client's own route: the same page, which reads the address.
     @get(["/", "/r/{room_id:str}"], include_in_schema=False, sync_to_thread=False)
-    def application(room_id: str | None = None) -> Response[bytes]:  # noqa: ARG001 - the client reads it
+    def application(room_id: FromPath[str | None] = None) -> Response[bytes]:  # noqa: ARG001 - the client reads it
         return page("index.html")
 
     @get("/docs", include_in_schema=False, sync_to_thread=False)

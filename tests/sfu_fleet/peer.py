@@ -51,7 +51,7 @@ class _Dtls(RTCDtlsTransport):
     async def _handle_rtcp_data(self, data: bytes) -> None:
         self.peer.rtcp.append(data)
 
-    async def _handle_rtp_data(self, data: bytes, arrival_time_ms: int) -> None:
+    async def _handle_rtp_data(self, data: bytes, arrival_time_ms: int) -> None:  # noqa: ARG002 - aiortc's signature
         self.peer.rtp.append(data)
 
 
@@ -115,9 +115,8 @@ class Peer(asyncio.DatagramProtocol):
         lines.append("a=group:BUNDLE " + " ".join(str(index) for index in range(len(sections))))
         for index, (kind, payload_type, extra) in enumerate(sections):
             lines += [f"m={kind} 9 UDP/TLS/RTP/SAVPF {payload_type}", "c=IN IP4 0.0.0.0", f"a=mid:{index}"]
-            if not any(line.startswith("extmap") for line in extra):
-                extra = [f"extmap:4 {MID_URI}", *extra]
-            attributes = [direction, "rtcp-mux", "rtcp-rsize", *extra, *self.transport_lines(setup)]
+            mid = [] if any(line.startswith("extmap") for line in extra) else [f"extmap:4 {MID_URI}"]
+            attributes = [direction, "rtcp-mux", "rtcp-rsize", *mid, *extra, *self.transport_lines(setup)]
             lines += [f"a={line}" for line in attributes]
         return "\r\n".join([*lines, ""])
 
@@ -131,7 +130,7 @@ class Peer(asyncio.DatagramProtocol):
 
     async def open(self, remote_sdp: str) -> None:
         """Open the socket towards the candidate of a description."""
-        values = {}
+        values: dict[str, str] = {}
         for line in remote_sdp.split("\r\n"):
             name, _, value = line.removeprefix("a=").partition(":")
             values.setdefault(name, value)
@@ -181,7 +180,7 @@ class Peer(asyncio.DatagramProtocol):
         compound = b"".join(packet if isinstance(packet, bytes) else bytes(packet) for packet in packets)  # type: ignore[call-overload]
         self.send_raw(self.dtls._tx_srtp.protect_rtcp(compound))
 
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:  # noqa: ARG002 - asyncio's signature
         if data[0] < 4:
             message = stun.parse_message(data)
             if message.message_class == stun.Class.RESPONSE:

@@ -7,18 +7,27 @@ import pytest
 
 from sfu_fleet.worker import SfuWorker
 from shared.security.keys import KeyRing, generate_jwks
-from shared.security.tokens import AUDIENCE_ROOM, AUDIENCE_SFU, Claims, Tokens
+from shared.security.tokens import AUDIENCE_ROOM, AUDIENCE_SFU, Claims, Grant, Tokens
 from tests.sfu_fleet.conftest import JWKS, eventually
 from tests.sfu_fleet.peer import Peer
 
 
-def token(*, jwks: str = JWKS, audience: str = AUDIENCE_SFU, lifetime_s: int = 60) -> str:
-    return Tokens(KeyRing.from_jwks(jwks)).sign(Claims(sub="function"), audience=audience, lifetime_s=lifetime_s)
+def token(
+    *,
+    jwks: str = JWKS,
+    audience: str = AUDIENCE_SFU,
+    lifetime_s: int = 60,
+    participant: str = "p",
+    room: str = "room",
+    grants: frozenset[Grant] = frozenset({Grant.CONTROL}),
+) -> str:
+    claims = Claims(sub=participant, room=room, grants=grants)
+    return Tokens(KeyRing.from_jwks(jwks)).sign(claims, audience=audience, lifetime_s=lifetime_s)
 
 
 @pytest.fixture
 async def api(worker: SfuWorker) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(app=worker.app)
+    transport = httpx.ASGITransport(app=worker.app)  # type: ignore[arg-type] # Litestar's scope is narrower
     headers = {"authorization": f"Bearer {token()}"}
     async with httpx.AsyncClient(transport=transport, base_url="http://worker", headers=headers) as client:
         yield client
@@ -107,6 +116,7 @@ async def test_errors_about_a_session_have_their_own_codes(api: httpx.AsyncClien
         f"Bearer {token(audience=AUDIENCE_ROOM)}",
         f"Bearer {token(lifetime_s=-60)}",
         f"Bearer {token(jwks=generate_jwks())}",
+        f"Bearer {token(grants=frozenset())}",
     ],
 )
 async def test_without_a_good_token_nothing_is_done(api: httpx.AsyncClient, authorization: str) -> None:
@@ -117,6 +127,31 @@ async def test_without_a_good_token_nothing_is_done(api: httpx.AsyncClient, auth
         await api.delete("/v1/sessions/x"),
     ):
         assert (response.status_code, response.json()["code"]) == (401, "unauthorized")
+
+
+async def test_a_session_is_its_participants_and_its_rooms_moderators_alone(api: httpx.AsyncClient) -> None:
+    peer = Peer()
+    created = (await api.post("/v1/sessions", json=new("publish", peer.publish_offer()))).json()
+    url = f"/v1/sessions/{created['session']}"
+    moderator = frozenset({Grant.CONTROL, Grant.MODERATE})
+    for stranger in (token(participant="q"), token(room="other"), token(room="other", grants=moderator)):
+        headers = {"authorization": f"Bearer {stranger}"}
+        for response in (
+            await api.put(f"{url}/answer", json={"sdp": "v=0"}, headers=headers),
+            await api.patch(url, json={"fragment": ""}, headers=headers),
+            await api.delete(url, headers=headers),
+        ):
+            assert (response.status_code, response.json()["code"]) == (404, "unknown_session")
+    headers = {"authorization": f"Bearer {token(participant='q', grants=moderator)}"}
+    assert (await api.delete(url, headers=headers)).status_code == 204
+
+
+async def test_nobody_makes_a_session_in_anothers_name(api: httpx.AsyncClient) -> None:
+    for stranger in (token(participant="q"), token(room="other")):
+        response = await api.post(
+            "/v1/sessions", json=new("subscribe"), headers={"authorization": f"Bearer {stranger}"}
+        )
+        assert (response.status_code, response.json()["code"]) == (403, "forbidden")
 
 
 async def test_health_and_metrics_need_no_token(api: httpx.AsyncClient, worker: SfuWorker) -> None:

@@ -1,8 +1,11 @@
 """Offer and answer: which codec, which DTLS role, which ids; and what is refused."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sfu_fleet import sdp
 from sfu_fleet.errors import SdpRefused
@@ -152,3 +155,18 @@ def test_baseline_h264_is_offered_under_the_name_that_every_browser_knows() -> N
     tracks = outgoing(publish(corpus("ffmpeg-whip-offer")))
     codec = sdp.parse(offer_viewer(tracks, LOCAL, "stream")).media[1].codecs[0]
     assert codec.parameters["profile-level-id"] == "42e01e"
+
+
+@given(st.data())
+def test_a_damaged_offer_is_answered_or_refused(data: st.DataObject) -> None:
+    names = ["chromium-publish-offer", "ffmpeg-whip-offer", "chromium-whep-offer"]
+    lines = corpus(data.draw(st.sampled_from(names))).split("\r\n")
+    for _ in range(data.draw(st.integers(1, 5))):
+        index = data.draw(st.integers(4, len(lines) - 1))
+        other = data.draw(st.integers(4, len(lines) - 1))
+        lines[index] = data.draw(st.sampled_from([lines[other], "a=mid:0", "a=group:BUNDLE 1", "a=bundle-only", "s=-"]))
+    with contextlib.suppress(SdpRefused):
+        description = sdp.parse("\r\n".join(lines))
+        sdp.parse(publish("\r\n".join(lines)).sdp)
+        tracks = outgoing(publish(corpus("chromium-publish-offer")))
+        sdp.parse(answer_viewer(tracks, description, LOCAL, "stream").sdp)

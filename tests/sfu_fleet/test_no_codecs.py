@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any
 
 import aiortc.codecs
 import av
@@ -19,7 +18,7 @@ class CodecMadeError(AssertionError):
     """Somebody made a codec."""
 
 
-def refuse(*_arguments: Any, **_named: Any) -> Any:
+def refuse(*_arguments: object, **_named: object) -> None:
     raise CodecMadeError
 
 

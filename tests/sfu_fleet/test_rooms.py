@@ -127,7 +127,7 @@ async def test_a_second_publisher_that_never_connects_does_no_harm(
     assert old in {info.session for info in worker.rooms.infos()}
 
 
-async def test_a_refused_certificate_is_explained(worker: SfuWorker, peers: MakePeer) -> None:
+async def test_a_refused_certificate_is_explained(worker: SfuWorker) -> None:
     key = ec.generate_private_key(ec.SECP224R1())
     encoder = Peer(certificate=RTCCertificate(key, generate_certificate(key)))
     publisher = worker.rooms.publish("room", "streamer", "Encoder", encoder.publish_offer(setup="active"))
@@ -160,7 +160,7 @@ async def test_draining_ends_streams_and_refuses_new_ones(worker: SfuWorker, val
     assert await valkey.zcard("{fleet}:leases") == 0
 
 
-async def test_the_packet_budget_is_kept(valkey: Redis, shared_valkey: Valkey, peers: MakePeer) -> None:
+async def test_the_packet_budget_is_kept(shared_valkey: Valkey, peers: MakePeer) -> None:
     async with SfuWorker(settings_for(shared_valkey.url, capacity_pps=700)) as worker:
         source = peers()
         worker.rooms.publish("room", "streamer", "Streamer", source.publish_offer())
@@ -173,7 +173,9 @@ async def test_the_packet_budget_is_kept(valkey: Redis, shared_valkey: Valkey, p
 async def test_trickled_candidates_are_checked_and_counted(worker: SfuWorker, peers: MakePeer) -> None:
     source = peers()
     publisher = worker.rooms.publish("room", "streamer", "Streamer", source.publish_offer())
-    fragment = f"a=ice-ufrag:{source.ufrag}\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\na=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n"
+    candidate = "a=candidate:1 1 udp 1 192.0.2.1 9 typ host"
+    lines = [f"a=ice-ufrag:{source.ufrag}", "m=audio 9 UDP/TLS/RTP/SAVPF 0", "a=mid:0", candidate, ""]
+    fragment = "\r\n".join(lines)
     worker.rooms.trickle(publisher.id, fragment, f'"{publisher.etag}"')
     with pytest.raises(EtagMismatch):
         worker.rooms.trickle(publisher.id, fragment, '"other"')

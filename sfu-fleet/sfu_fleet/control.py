@@ -1,0 +1,193 @@
+"""The control API: how functions create, answer, watch and end the sessions of this worker."""
+
+from typing import Any, Literal
+
+import msgspec
+from litestar import Litestar, Request, Response, delete, get, patch, post, put
+from litestar.datastructures import State as AppState
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath, JSONBody
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from sfu_fleet.errors import Forbidden, Malformed, SfuError, Unauthorized, UnknownSession
+from sfu_fleet.metrics import Metrics
+from sfu_fleet.registry import Registry
+from sfu_fleet.rooms import Rooms
+from sfu_fleet.session import SessionInfo
+from shared.security.tokens import AUDIENCE_SFU, Claims, Grant, TokenError, Tokens
+from shared.telemetry.problems import EXCEPTION_HANDLERS, Problem, problem_response
+
+MAX_BODY_BYTES = 128 * 1024
+_MAX_NAME = 200
+
+
+class NewSession(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
+    """Body of POST /v1/sessions. `offer` is required to publish; to subscribe it makes the worker answer."""
+
+    room: str
+    kind: Literal["publish", "subscribe"]
+    participant: str
+    name: str
+    offer: str | None = None
+
+
+class Created(msgspec.Struct, frozen=True):
+    """Answer of POST /v1/sessions: the id, our answer or offer, the ICE session's entity tag."""
+
+    session: str
+    sdp: str
+    etag: str
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """Body of PUT /v1/sessions/{session}/answer."""
+
+    sdp: str
+
+
+class Trickle(msgspec.Struct, frozen=True):
+    """Body of PATCH /v1/sessions/{session}: an SDP fragment (RFC 8840)."""
+
+    fragment: str
+    etag: str | None = None
+
+
+class Services(msgspec.Struct, frozen=True):
+    """What the handlers work with."""
+
+    rooms: Rooms
+    registry: Registry
+    metrics: Metrics
+    tokens: Tokens
+
+
+def _services(state: AppState) -> Services:
+    services: Services = state.services
+    return services
+
+
+def provide_caller(request: Request[Any, Any, Any], state: AppState) -> Claims:
+    """Dependency of every handler: on whose behalf a function calls.
+
+    Raises:
+        Unauthorized: there is no bearer token, or it is not for us.
+    """
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        raise Unauthorized("a bearer token is required")
+    try:
+        claims = _services(state).tokens.verify(token.strip(), audience=AUDIENCE_SFU)
+    except TokenError as error:
+        raise Unauthorized(str(error)) from None
+    if Grant.CONTROL not in claims.grants:
+        raise Unauthorized("the token does not grant control")
+    return claims
+
+
+def _owned(state: AppState, session: str, caller: Claims) -> Rooms:
+    """The rooms, if the caller may act on that session.
+
+    A publisher's session id is known to the whole room, so having it proves nothing.
+
+    Raises:
+        UnknownSession: there is no such session, or it is somebody else's.
+    """
+    rooms = _services(state).rooms
+    identity = rooms.identity_of(session)
+    mine = identity.participant == caller.sub or Grant.MODERATE in caller.grants
+    if not mine or identity.room != caller.room:
+        raise UnknownSession("no session has this id")
+    return rooms
+
+
+@post("/v1/sessions")
+async def create_session(
+    data: JSONBody[NewSession], state: AppState, caller: NamedDependency[Claims]
+) -> Response[Created]:
+    """Create a publisher's or a viewer's session."""
+    services = _services(state)
+    for value in (data.room, data.participant, data.name):
+        if len(value) > _MAX_NAME:
+            raise Malformed(f"room, participant and name have at most {_MAX_NAME} characters")
+    if (data.room, data.participant) != (caller.room, caller.sub):
+        raise Forbidden("the token is for another participant or room")
+    try:
+        if data.kind == "publish":
+            if data.offer is None:
+                raise Malformed("publish needs an offer")
+            publisher = services.rooms.publish(data.room, data.participant, data.name, data.offer)
+            created = Created(publisher.id, publisher.agreement.sdp, publisher.etag)
+        else:
+            subscriber = services.rooms.subscribe(data.room, data.participant, data.name, data.offer)
+            created = Created(subscriber.id, subscriber.sdp, subscriber.etag)
+    except SfuError as error:
+        services.metrics.refused.labels(error.code).inc()
+        raise
+    return Response(created, status_code=201, headers={"Location": f"/v1/sessions/{created.session}"})
+
+
+@put("/v1/sessions/{session:str}/answer", status_code=204)
+async def answer_session(
+    session: FromPath[str], data: JSONBody[Answer], state: AppState, caller: NamedDependency[Claims]
+) -> None:
+    """Take a viewer's answer to our offer."""
+    _owned(state, session, caller).answer(session, data.sdp)
+
+
+@patch("/v1/sessions/{session:str}", status_code=204)
+async def trickle_session(
+    session: FromPath[str], data: JSONBody[Trickle], state: AppState, caller: NamedDependency[Claims]
+) -> None:
+    """Take trickled candidates."""
+    _owned(state, session, caller).trickle(session, data.fragment, data.etag)
+
+
+@delete("/v1/sessions/{session:str}", status_code=204)
+async def delete_session(session: FromPath[str], state: AppState, caller: NamedDependency[Claims]) -> None:
+    """End a session."""
+    _owned(state, session, caller).hang_up(session)
+
+
+@get("/v1/sessions")
+async def list_sessions(state: AppState, caller: NamedDependency[Claims]) -> list[SessionInfo]:  # noqa: ARG001 - must be one
+    """Show all sessions."""
+    return _services(state).rooms.infos()
+
+
+@get("/health/live")
+async def live() -> dict[str, str]:
+    """This process can run code; nothing else is asked here."""
+    return {"status": "live"}
+
+
+@get("/health/ready")
+async def ready(state: AppState) -> Response[dict[str, str]]:
+    """Whether new sessions should be sent here."""
+    services = _services(state)
+    status = "draining" if services.rooms.draining else "ready" if services.registry.registered else "unregistered"
+    return Response({"status": status}, status_code=200 if status == "ready" else 503)
+
+
+@get("/metrics")
+async def metrics(state: AppState) -> Response[bytes]:
+    """Prometheus metrics of this worker."""
+    return Response(generate_latest(_services(state).metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def handle_sfu_error(_request: Request[Any, Any, Any], error: SfuError) -> Response[dict[str, Any]]:
+    """Translate the package's errors into problem details (RFC 9457)."""
+    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+    return problem_response(Problem(error.status, error.code, error.title, str(error), headers))
+
+
+def build_app(services: Services) -> Litestar:
+    """The ASGI application of the control API."""
+    return Litestar(
+        [create_session, answer_session, trickle_session, delete_session, list_sessions, live, ready, metrics],
+        state=AppState({"services": services}),
+        dependencies={"caller": Provide(provide_caller, sync_to_thread=False)},
+        exception_handlers={**EXCEPTION_HANDLERS, SfuError: handle_sfu_error},
+        request_max_body_size=MAX_BODY_BYTES,
+        openapi_config=None,
+        logging_config=None,  # the process has configured its logs already
+    )

@@ -1,0 +1,89 @@
+"""What can go wrong in a worker, with the stable codes that the control API answers."""
+
+
+class SfuError(Exception):
+    """Base of the package's errors. `code` and `status` are what the control API tells its caller."""
+
+    code = "internal"
+    status = 500
+    title = "Internal error"
+
+
+class SdpRefused(SfuError):  # noqa: N818 - the term of the control API
+    """A session description that is malformed, or that asks for what this worker does not do. The message says why."""
+
+    code = "sdp_refused"
+    status = 422
+    title = "Session description refused"
+
+
+class NoPublisher(SfuError):  # noqa: N818 - the term of the control API
+    """Nobody publishes in the room."""
+
+    code = "no_publisher"
+    status = 409
+    title = "Nobody publishes in this room"
+
+
+class UnknownSession(SfuError):  # noqa: N818 - the term of the control API
+    """No session of this worker has that id (any more)."""
+
+    code = "unknown_session"
+    status = 404
+    title = "Unknown session"
+
+
+class AtCapacity(SfuError):  # noqa: N818 - the term of the control API
+    """The worker's packet budget is used up."""
+
+    code = "at_capacity"
+    status = 503
+    title = "No capacity left on this worker"
+
+
+class Draining(SfuError):  # noqa: N818 - the term of the control API
+    """The worker is about to stop and takes nothing new."""
+
+    code = "draining"
+    status = 503
+    title = "This worker is draining"
+
+
+class Unauthorized(SfuError):  # noqa: N818 - the term of the control API
+    """No token, or one that is not for this API."""
+
+    code = "unauthorized"
+    status = 401
+    title = "Not authenticated"
+
+
+class Forbidden(SfuError):  # noqa: N818 - the term of the control API
+    """The token is good, but not for this participant or room."""
+
+    code = "forbidden"
+    status = 403
+    title = "Not allowed"
+
+
+class Malformed(SfuError):  # noqa: N818 - the term of the control API
+    """A request that does not have the shape of the contract."""
+
+    code = "malformed"
+    status = 400
+    title = "Malformed request"
+
+
+class RestartUnsupported(SfuError):  # noqa: N818 - the term of the control API
+    """An ICE restart (RFC 8445, section 9) was asked for."""
+
+    code = "restart_unsupported"
+    status = 422
+    title = "ICE restart is not supported"
+
+
+class EtagMismatch(SfuError):  # noqa: N818 - the term of the control API
+    """The request is about an ICE session that is not the current one (RFC 9725, section 4.3.1)."""
+
+    code = "etag_mismatch"
+    status = 412
+    title = "The ICE session is another one"

@@ -1,0 +1,55 @@
+"""Keyframe requests of many viewers become few requests to one publisher.
+
+A keyframe serves everybody who asked before it began. Requests within the interval are coalesced, and the last of them
+is never forgotten: as long as a request is unserved, it is repeated.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+INTERVAL_S = 0.5
+MAX_REPEATS = 20
+
+
+class KeyframeRequests:
+    """Throttle in front of `send`, which asks the publisher and says whether it could."""
+
+    def __init__(self, send: Callable[[], bool], *, interval_s: float = INTERVAL_S) -> None:
+        self._send = send
+        self._interval_s = interval_s
+        self._loop = asyncio.get_running_loop()
+        self._last_sent = float("-inf")
+        self._repeats = 0
+        self._wanted = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def request(self) -> None:
+        """Somebody needs a keyframe."""
+        self._wanted = True
+        self._repeats = 0
+        if self._timer is None:
+            wait = self._last_sent + self._interval_s - self._loop.time()
+            if wait <= 0:
+                self._ask()
+            else:
+                self._timer = self._loop.call_later(wait, self._ask)
+
+    def served(self) -> None:
+        """A keyframe began: whoever asked before has what they need."""
+        self._wanted = False
+
+    def close(self) -> None:
+        """Ask no more."""
+        self._wanted = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _ask(self) -> None:
+        self._timer = None
+        if not self._wanted or self._repeats > MAX_REPEATS:
+            return
+        self._repeats += 1
+        if self._send():
+            self._last_sent = self._loop.time()
+        self._timer = self._loop.call_later(self._interval_s, self._ask)

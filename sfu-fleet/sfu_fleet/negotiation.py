@@ -1,0 +1,305 @@
+"""Offer and answer (RFC 3264, RFC 8829) of a worker that forwards: what is agreed with a publisher and with a viewer.
+
+One transport per session: BUNDLE and rtcp-mux are required, ICE is lite, all candidates are host candidates.
+"""
+
+import secrets
+from collections.abc import Sequence
+
+import msgspec
+
+from sfu_fleet.codecs import Codec, h264_profile, is_forwardable, same_format
+from sfu_fleet.errors import SdpRefused
+from sfu_fleet.sdp import Description, Fingerprint, Media, TransportParameters
+
+MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
+AUDIO_LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
+VIDEO_ORIENTATION = "urn:3gpp:video-orientation"
+
+# Extensions whose values mean the same to a viewer as to us, so that they travel on. The others describe one hop only.
+FORWARDED_EXTENSIONS = {"audio": (AUDIO_LEVEL,), "video": (VIDEO_ORIENTATION,)}
+# Ids in our own offers: the same for every viewer, so that one rewritten packet serves all of them.
+_OFFERED_IDS = {MID: 1, AUDIO_LEVEL: 2, VIDEO_ORIENTATION: 3}
+_OFFERED_PAYLOAD_TYPES = {"opus": 111, "vp8": 96, "vp9": 98, "h264": 102, "av1": 104}
+_FEEDBACK = {"audio": (), "video": ("nack", "nack pli", "ccm fir")}
+
+_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+
+class LocalTransport(msgspec.Struct, frozen=True):
+    """Our side of one transport as it is written into SDP; `candidates` are (address, port)."""
+
+    ufrag: str
+    password: str
+    fingerprints: tuple[Fingerprint, ...]
+    candidates: tuple[tuple[str, int], ...]
+
+
+class TrackAgreement(msgspec.Struct, frozen=True):
+    """What both sides agreed on for one audio or video stream. `extensions` maps URI to id."""
+
+    kind: str
+    mid: str
+    codec: Codec
+    extensions: dict[str, int]
+
+
+class Agreement(msgspec.Struct, frozen=True):
+    """The result of one offer and answer: our description, the peer's transport, who is the DTLS client."""
+
+    sdp: str
+    peer: TransportParameters
+    dtls_client: bool
+    tracks: tuple[TrackAgreement, ...]
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """A publisher's stream as it is described to a viewer. `ssrc` is the one that this viewer will see."""
+
+    kind: str
+    codec: Codec
+    ssrc: int
+
+
+def random_ice_string(length: int) -> str:
+    """Random ice-chars (RFC 8839, section 5.4): 4 at least for a ufrag, 22 for a password."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+
+
+def answer_publisher(offer: Description, local: LocalTransport) -> Agreement:
+    """Answer a publisher: one video codec and Opus, each the first that the offer lists and that we forward.
+
+    Raises:
+        SdpRefused: nothing in the offer can be forwarded, or its transport is not one that we speak.
+    """
+    taken: dict[str, tuple[Media, Codec]] = {}
+    for media in offer.media:
+        if media.rejected or media.direction not in {"sendrecv", "sendonly"} or media.kind in taken:
+            continue
+        codec = next((codec for codec in media.codecs if is_forwardable(media.kind, codec)), None)
+        if codec is not None:
+            taken[media.kind] = (media, codec)
+    if not taken:
+        raise SdpRefused("the offer sends neither Opus nor VP8, VP9, H.264 or AV1")
+    accepted = {media.line: codec for media, codec in taken.values()}
+    peer = _peer_transport(offer, [media for media, _ in taken.values()])
+    client = peer.setup == "passive"
+    writer = _Writer(local, setup="active" if client else "passive", mixed=offer.extmap_allow_mixed)
+    tracks = []
+    for media in offer.media:
+        codec = accepted.get(media.line)
+        if codec is None:
+            writer.reject(media)
+            continue
+        agreed = msgspec.structs.replace(codec, feedback=_uplink_feedback(media.kind, codec))
+        wanted = (MID, *FORWARDED_EXTENSIONS[media.kind])
+        extensions = {uri: media.extensions[uri] for uri in wanted if uri in media.extensions}
+        writer.accept(media.kind, media.mid, "recvonly", agreed, extensions, reduced=media.rtcp_reduced)
+        tracks.append(TrackAgreement(media.kind, media.mid, agreed, extensions))
+    return Agreement(writer.text(), peer, client, tuple(tracks))
+
+
+def offer_viewer(outgoing: Sequence[Outgoing], local: LocalTransport, stream: str) -> str:
+    """Our offer to a viewer: payload types and extension ids are the same for all viewers of a codec."""
+    writer = _Writer(local, setup="actpass", mixed=True)
+    for mid, track in enumerate(outgoing):
+        extensions = {uri: _OFFERED_IDS[uri] for uri in (MID, *FORWARDED_EXTENSIONS[track.kind])}
+        writer.accept(track.kind, str(mid), "sendonly", offered_codec(track), extensions, reduced=True)
+        writer.source(track, stream)
+    return writer.text()
+
+
+def accept_answer(outgoing: Sequence[Outgoing], answer: Description) -> Agreement:
+    """Read a viewer's answer to `offer_viewer`. `sdp` of the result is empty: there is nothing to say any more.
+
+    Raises:
+        SdpRefused: it is not an answer to that offer, or the viewer cannot play the publisher's video.
+    """
+    if len(answer.media) != len(outgoing):
+        raise SdpRefused(f"the answer has {len(answer.media)} media sections where the offer has {len(outgoing)}")
+    tracks = []
+    accepted = []
+    for mid, (track, media) in enumerate(zip(outgoing, answer.media, strict=True)):
+        if media.kind != track.kind or (media.mid or str(mid)) != str(mid):
+            raise SdpRefused(f"line {media.line}: expected the answer to {track.kind} with a=mid:{mid}")
+        codec = _playable(track, media)
+        if codec is None:
+            continue
+        allowed = (MID, *FORWARDED_EXTENSIONS[track.kind])
+        extensions = {uri: _OFFERED_IDS[uri] for uri in allowed if uri in media.extensions}
+        accepted.append(media)
+        tracks.append(TrackAgreement(track.kind, str(mid), codec, extensions))
+    _require_tracks(outgoing, tracks)
+    peer = _peer_transport(answer, accepted)
+    if peer.setup == "actpass":
+        raise SdpRefused("a=setup:actpass is not allowed in an answer")
+    return Agreement("", peer, peer.setup == "passive", tuple(tracks))
+
+
+def answer_viewer(outgoing: Sequence[Outgoing], offer: Description, local: LocalTransport, stream: str) -> Agreement:
+    """Answer a viewer's own offer (WHEP) with the viewer's payload types and extension ids.
+
+    Raises:
+        SdpRefused: the offer lacks the publisher's codec, or its transport is not one that we speak.
+    """
+    chosen: dict[int, tuple[Outgoing, Codec]] = {}
+    accepted = []
+    for track in outgoing:
+        for media in offer.media:
+            codec = _playable(track, media) if media.kind == track.kind and media.line not in chosen else None
+            if codec is not None:
+                chosen[media.line] = (track, codec)
+                accepted.append(media)
+                break
+    _require_tracks(outgoing, [track for track, _ in chosen.values()])
+    peer = _peer_transport(offer, accepted)
+    client = peer.setup == "passive"
+    writer = _Writer(local, setup="active" if client else "passive", mixed=offer.extmap_allow_mixed)
+    tracks = []
+    for media in offer.media:
+        if media.line not in chosen:
+            writer.reject(media)
+            continue
+        track, codec = chosen[media.line]
+        wanted = (MID, *FORWARDED_EXTENSIONS[track.kind])
+        extensions = {uri: media.extensions[uri] for uri in wanted if uri in media.extensions}
+        feedback = tuple(value for value in _FEEDBACK[track.kind] if value in codec.feedback)
+        agreed = msgspec.structs.replace(codec, feedback=feedback)
+        writer.accept(track.kind, media.mid, "sendonly", agreed, extensions, reduced=media.rtcp_reduced)
+        writer.source(track, stream)
+        tracks.append(TrackAgreement(track.kind, media.mid, agreed, extensions))
+    return Agreement(writer.text(), peer, client, tuple(tracks))
+
+
+def offered_codec(track: Outgoing) -> Codec:
+    """The publisher's codec as our offers name it."""
+    parameters = dict(track.codec.parameters)
+    if track.codec.encoding == "h264":
+        if h264_profile(track.codec) == "baseline":
+            # The same in practice (see codecs), and the name that every browser knows.
+            parameters["profile-level-id"] = "42e0" + parameters.get("profile-level-id", "42001f")[4:]
+        # The stream's level is the publisher's; the viewer's own level need not match (RFC 6184, section 8.1).
+        parameters["level-asymmetry-allowed"] = "1"
+    return msgspec.structs.replace(
+        track.codec,
+        payload_type=_OFFERED_PAYLOAD_TYPES[track.codec.encoding],
+        parameters=parameters,
+        feedback=_FEEDBACK[track.kind],
+    )
+
+
+def _uplink_feedback(kind: str, codec: Codec) -> tuple[str, ...]:
+    wanted = (*_FEEDBACK[kind], "goog-remb") if kind == "video" else ()
+    return tuple(value for value in wanted if value in codec.feedback)
+
+
+def _playable(track: Outgoing, media: Media) -> Codec | None:
+    if media.rejected or media.direction not in {"sendrecv", "recvonly"}:
+        return None
+    return next((codec for codec in media.codecs if same_format(track.codec, codec)), None)
+
+
+def _require_tracks(outgoing: Sequence[Outgoing], tracks: Sequence[TrackAgreement | Outgoing]) -> None:
+    """A viewer may do without sound, but not without the picture, and not without both."""
+    kinds = {track.kind for track in tracks}
+    for track in outgoing:
+        if track.kind not in kinds and (track.kind == "video" or not kinds):
+            codec = track.codec
+            described = f"{codec.name} ({codec.fmtp})" if codec.fmtp else codec.name
+            raise SdpRefused(f"the viewer does not receive the publisher's {track.kind} codec {described}")
+
+
+def _peer_transport(description: Description, accepted: Sequence[Media]) -> TransportParameters:
+    """The one transport of all accepted sections: with BUNDLE that is the one of the group's first section."""
+    if len(accepted) > 1:
+        for media in accepted:
+            if media.mid not in description.bundle or not media.mid:
+                raise SdpRefused(f"line {media.line}: the media section is not in the BUNDLE group")
+    for media in accepted:
+        if not media.rtcp_mux:
+            raise SdpRefused(f"line {media.line}: the media section has no a=rtcp-mux")
+    by_mid = {media.mid: media for media in description.media if media.mid}
+    tagged = by_mid[description.bundle[0]] if description.bundle else accepted[0]
+    # A section that is rejected cannot carry the transport of the group.
+    carrier = tagged if tagged.transport.ufrag and not tagged.rejected else accepted[0]
+    peer = carrier.transport
+    for value, name in ((peer.ufrag, "ice-ufrag"), (peer.password, "ice-pwd"), (peer.setup, "setup")):
+        if not value:
+            raise SdpRefused(f"line {carrier.line}: the media section has no a={name}")
+    if not any(fingerprint.algorithm in {"sha-256", "sha-384", "sha-512"} for fingerprint in peer.fingerprints):
+        raise SdpRefused(f"line {carrier.line}: the media section has no a=fingerprint with SHA-256, 384 or 512")
+    return peer
+
+
+class _Writer:
+    """Builds our session description section by section."""
+
+    def __init__(self, local: LocalTransport, *, setup: str, mixed: bool) -> None:
+        self._local = local
+        self._setup = setup
+        self._mixed = mixed
+        self._bundle: list[str] = []
+        self._lines: list[str] = []
+
+    def accept(
+        self, kind: str, mid: str, direction: str, codec: Codec, extensions: dict[str, int], *, reduced: bool
+    ) -> None:
+        """Write a section with one codec."""
+        address, port = self._local.candidates[0]
+        payload_type = codec.payload_type
+        self._lines += [
+            f"m={kind} {port} UDP/TLS/RTP/SAVPF {payload_type}",
+            f"c=IN {_family(address)} {address}",
+        ]
+        if mid:
+            self._bundle.append(mid)
+            self._lines.append(f"a=mid:{mid}")
+        self._lines += [f"a={direction}", "a=rtcp-mux"]
+        if reduced:
+            self._lines.append("a=rtcp-rsize")
+        self._lines += [f"a=extmap:{identifier} {uri}" for uri, identifier in extensions.items()]
+        self._lines.append(f"a=rtpmap:{payload_type} {codec.rtpmap}")
+        if codec.fmtp:
+            self._lines.append(f"a=fmtp:{payload_type} {codec.fmtp}")
+        self._lines += [f"a=rtcp-fb:{payload_type} {value}" for value in codec.feedback]
+        self._lines += [
+            f"a=ice-ufrag:{self._local.ufrag}",
+            f"a=ice-pwd:{self._local.password}",
+            *(f"a=fingerprint:{item.algorithm} {item.value}" for item in self._local.fingerprints),
+            f"a=setup:{self._setup}",
+        ]
+        # RFC 8445, section 5.1.2.1: type preference 126 for host candidates, component 1.
+        self._lines += [
+            f"a=candidate:{index} 1 udp {126 << 24 | 65535 - index << 8 | 255} {host} {port} typ host"
+            for index, (host, port) in enumerate(self._local.candidates, 1)
+        ]
+        self._lines.append("a=end-of-candidates")
+
+    def source(self, track: Outgoing, stream: str) -> None:
+        """Write the source description of a stream that we send. One CNAME for all: they share a clock."""
+        self._lines += [
+            f"a=msid:{stream} {stream}-{track.kind}",
+            f"a=ssrc:{track.ssrc} cname:{stream}",
+        ]
+
+    def reject(self, media: Media) -> None:
+        """Write a section with port zero (RFC 3264, section 6)."""
+        self._lines += [f"m={media.kind} 0 {media.protocol} {' '.join(media.formats)}", "c=IN IP4 0.0.0.0"]
+        if media.mid:
+            self._lines.append(f"a=mid:{media.mid}")
+        self._lines.append("a=inactive")
+
+    def text(self) -> str:
+        """The whole description."""
+        head = ["v=0", f"o=- {secrets.randbits(62)} 1 IN IP4 127.0.0.1", "s=-", "t=0 0"]
+        if self._bundle:
+            head.append(f"a=group:BUNDLE {' '.join(self._bundle)}")
+        head.append("a=ice-lite")
+        if self._mixed:
+            head.append("a=extmap-allow-mixed")
+        head.append("a=msid-semantic: WMS *")
+        return "\r\n".join([*head, *self._lines, ""])
+
+
+def _family(address: str) -> str:
+    return "IP6" if ":" in address else "IP4"

@@ -1,0 +1,189 @@
+"""What a publisher's and a viewer's session have in common: an id, a transport, a state that can be asked for."""
+
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+from structlog import get_logger
+
+from sfu_fleet.dtls import Certificate, DtlsState
+from sfu_fleet.ice import MediaSocket
+from sfu_fleet.metrics import Metrics
+from sfu_fleet.negotiation import LocalTransport
+from sfu_fleet.transport import Transport
+
+SESSION_ID_LENGTH = 22
+_ID_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+Kind = Literal["publish", "subscribe"]
+
+
+class State(StrEnum):
+    """Where a session stands."""
+
+    NEGOTIATING = "negotiating"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    FAILED = "failed"
+    CLOSED = "closed"
+
+
+class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A session as the control API shows it. `reason` says why it failed or was closed."""
+
+    session: str
+    room: str
+    kind: Kind
+    participant: str
+    name: str
+    state: State
+    reason: str
+    live: bool
+    codecs: list[str]
+    protection: str
+    age_s: float
+    packets_in: int
+    packets_out: int
+    bytes_in: int
+    bytes_out: int
+    packets_lost: int
+    keyframe_requests: int
+    nacks: int
+    rtt_ms: float | None
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Whose session it is."""
+
+    session: str
+    room: str
+    participant: str
+    name: str
+
+
+class MediaContext(msgspec.Struct, frozen=True):
+    """The parts of a worker that every session uses. `candidates` are our announced (address, port).
+
+    `cname` names us in RTCP: one for all that we send, so that viewers play audio and video in step.
+    """
+
+    media_socket: MediaSocket
+    certificate: Certificate
+    metrics: Metrics
+    candidates: tuple[tuple[str, int], ...]
+    cname: str
+    clock: Callable[[], float]
+
+
+def new_session_id(worker_id: str) -> str:
+    """`<worker id>-<22 random characters>`: any function finds the worker from the id alone."""
+    return f"{worker_id}-" + "".join(secrets.choice(_ID_ALPHABET) for _ in range(SESSION_ID_LENGTH))
+
+
+class Session(ABC):
+    """Base of publishers and subscribers; it is its transport's handler.
+
+    `on_end` is called once when the peer or the handshake ends the session: (session, state, reason).
+    """
+
+    kind: Kind
+
+    def __init__(
+        self, identity: Identity, context: MediaContext, on_end: Callable[["Session", DtlsState, str], None]
+    ) -> None:
+        self.identity = identity
+        self.context = context
+        self.etag = secrets.token_hex(8)
+        self.state = State.NEGOTIATING
+        self.reason = ""
+        self.created_at = context.clock()
+        self.peer_ufrag = ""
+        self.nacks = 0
+        self.keyframe_requests = 0
+        self.transport = Transport(context.media_socket, context.certificate, context.metrics, self)
+        self._on_end = on_end
+        self.log = get_logger(__name__).bind(
+            session=identity.session, room=identity.room, kind=self.kind, participant=identity.participant
+        )
+
+    @property
+    def id(self) -> str:
+        """The session's id."""
+        return self.identity.session
+
+    @property
+    def room(self) -> str:
+        """The room's id."""
+        return self.identity.room
+
+    def local_transport(self) -> LocalTransport:
+        """Our side of the transport for SDP."""
+        credentials = self.transport.agent.credentials
+        context = self.context
+        return LocalTransport(
+            credentials.ufrag, credentials.password, context.certificate.fingerprints, context.candidates
+        )
+
+    def on_connected(self) -> None:
+        """The handshake is done."""
+        self.state = State.CONNECTED
+        self.log.info("connected", protection=self.transport.protection, remote=str(self.transport.remote))
+
+    def on_disconnected(self, state: DtlsState, reason: str) -> None:
+        """The peer closed, or the handshake failed: the owner of the session decides what follows."""
+        self._on_end(self, state, reason)
+
+    @abstractmethod
+    def on_rtp(self, data: bytes, now: float) -> None:
+        """A decrypted RTP packet came."""
+
+    @abstractmethod
+    def on_rtcp(self, data: bytes, now: float) -> None:
+        """A decrypted RTCP compound came."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Stop media and timers, and tell the peer as far as RTCP can. The transport is closed by the owner."""
+
+    @abstractmethod
+    def info(self) -> SessionInfo:
+        """A snapshot for the control API."""
+
+    def snapshot(
+        self,
+        *,
+        live: bool,
+        codecs: list[str],
+        packets_in: int = 0,
+        packets_out: int = 0,
+        bytes_in: int = 0,
+        bytes_out: int = 0,
+        packets_lost: int = 0,
+        rtt_ms: float | None = None,
+    ) -> SessionInfo:
+        """The common part of `info`, with what the kind of session knows."""
+        identity = self.identity
+        return SessionInfo(
+            session=identity.session,
+            room=identity.room,
+            kind=self.kind,
+            participant=identity.participant,
+            name=identity.name,
+            state=self.state,
+            reason=self.reason,
+            live=live,
+            codecs=codecs,
+            protection=self.transport.protection,
+            age_s=round(self.context.clock() - self.created_at, 1),
+            packets_in=packets_in,
+            packets_out=packets_out,
+            bytes_in=bytes_in,
+            bytes_out=bytes_out,
+            packets_lost=packets_lost,
+            keyframe_requests=self.keyframe_requests,
+            nacks=self.nacks,
+            rtt_ms=rtt_ms,
+        )

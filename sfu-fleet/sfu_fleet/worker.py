@@ -1,0 +1,125 @@
+"""The composition root of a worker: builds its parts, owns its tasks, stops them in order."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Any, Self
+
+from structlog import get_logger
+
+from sfu_fleet.control import Services, build_app
+from sfu_fleet.dtls import Certificate
+from sfu_fleet.forwarder import PythonPlane
+from sfu_fleet.ice import MediaSocket
+from sfu_fleet.metrics import Metrics
+from sfu_fleet.negotiation import random_ice_string
+from sfu_fleet.registry import Registry
+from sfu_fleet.rooms import Limits, Rooms
+from sfu_fleet.session import MediaContext
+from sfu_fleet.settings import Settings
+from sfu_fleet.stream_events import StreamEvents
+from sfu_fleet.tasks import end
+from shared.security.keys import KeyRing
+from shared.security.tokens import Tokens
+from shared.serving import serve
+from shared.state.connect import connect_redis
+from shared.state.fleet import Fleet, Worker
+from shared.state.rooms import RoomLog
+
+log = get_logger(__name__)
+
+
+class SfuWorker:
+    """One worker: an async context manager that has its socket and its tasks while it is entered."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stack = AsyncExitStack()
+        self.metrics = Metrics()
+
+    async def __aenter__(self) -> Self:
+        """Open the socket and start the tasks."""
+        settings = self._settings
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._on_loop_error)
+        async with AsyncExitStack() as stack:
+            redis = connect_redis(settings.redis_url)
+            stack.push_async_callback(redis.aclose)
+            media_socket = await MediaSocket.open(settings.media_host, settings.media_port, self.metrics)
+            stack.callback(media_socket.close)
+            self.media_port = media_socket.port
+            candidates = tuple((address, media_socket.port) for address in settings.announced())
+            context = MediaContext(
+                media_socket, Certificate(), self.metrics, candidates, f"headrace-{random_ice_string(8)}", loop.time
+            )
+            self.events = StreamEvents(RoomLog(redis), settings.instance, self.metrics)
+            self.rooms = Rooms(
+                settings.instance,
+                context,
+                PythonPlane(media_socket, self.metrics),
+                self.events,
+                Limits(settings.capacity_pps, settings.uplink_bitrate),
+            )
+            self.registry = Registry(Fleet(redis), self.describe, self.metrics)
+            self.metrics.registration_age = lambda: self.registry.age_s
+            tokens = Tokens(KeyRing.from_jwks(settings.jwt_keys))
+            self.app = build_app(Services(self.rooms, self.registry, self.metrics, tokens))
+            self._registering = self._task(stack, self.registry.run(), "registry")
+            self._task(stack, self.rooms.run(), "rooms")
+            self._task(stack, self.events.run(), "stream-events")
+            self._stack = stack.pop_all()
+        log.info("media_socket", host=settings.media_host, port=self.media_port, announced=settings.announced())
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Stop tasks and close the socket, in the reverse order of their start."""
+        await self._stack.aclose()
+
+    def describe(self) -> Worker:
+        """What the registry is told about this worker."""
+        counts = self.rooms.counts()
+        settings = self._settings
+        return Worker(
+            id=settings.instance,
+            url=settings.url,
+            capacity_pps=settings.capacity_pps,
+            load_pps=self.rooms.load_pps,
+            publishers=counts["publish"],
+            subscribers=counts["subscribe"],
+            draining=self.rooms.draining,
+        )
+
+    async def drain(self) -> None:
+        """Leave the registry, end all streams as "drained" and tell everybody, within the deadline."""
+        deadline_s = self._settings.drain_deadline_s
+        log.info("draining", **self.rooms.counts())
+        self.rooms.draining = True
+        try:
+            async with asyncio.timeout(deadline_s):
+                await end(self._registering)
+                await self.registry.withdraw()
+                await self.rooms.drain()
+                await self.events.flush(deadline_s)
+        except TimeoutError:
+            log.warning("drain_deadline", deadline_s=deadline_s)
+
+    @staticmethod
+    def _task(stack: AsyncExitStack, coroutine: Any, name: str) -> asyncio.Task[None]:  # noqa: ANN401 - a coroutine
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coroutine, name=name)
+
+        async def stop() -> None:
+            for error in await end(task):
+                log.error("task_failed", task=name, exc_info=error)
+
+        stack.push_async_callback(stop)
+        return task
+
+    def _on_loop_error(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Whatever nobody awaited: counted and logged, the process goes on."""
+        self.metrics.loop_errors.inc()
+        log.error("loop_error", message=context.get("message"), exc_info=context.get("exception"))
+
+
+async def run(settings: Settings) -> None:
+    """Run a worker until SIGTERM or SIGINT."""
+    async with SfuWorker(settings) as worker:
+        await serve(worker.app, host=settings.control_host, port=settings.control_port, drain=worker.drain)
