@@ -27,7 +27,7 @@ CLAIMS = Claims(
 
 def _payload(**changes: object) -> dict[str, object]:
     now = int(time.time())
-    return {"sub": "p1", "iss": ISSUER, "aud": AUDIENCE_ROOM, "iat": now, "exp": now + 60} | changes
+    return {"sub": "p1", "iss": ISSUER, "aud": AUDIENCE_ROOM, "iat": now, "exp": now + 3600} | changes
 
 
 def _sign(payload: dict[str, object], kid: str | None = None) -> str:
@@ -89,7 +89,7 @@ def _public_key_as_hmac_secret() -> str:
         pytest.param(_sign(_payload(sub=5)), id="subject not text"),
         pytest.param(_sign(_payload(), kid="nobody"), id="unknown kid"),
         pytest.param(
-            Tokens(KeyRing.from_jwks(generate_jwks())).sign(CLAIMS, audience=AUDIENCE_ROOM, lifetime_s=60),
+            Tokens(KeyRing.from_jwks(generate_jwks())).sign(CLAIMS, audience=AUDIENCE_ROOM, lifetime_s=3600),
             id="foreign key",
         ),
     ],
