@@ -1,0 +1,106 @@
+"""WHIP and WHEP as any client speaks them: browsers here, with plain fetch and no code of ours."""
+
+from typing import Any
+
+import httpx
+import pytest
+from playwright.async_api import expect
+
+from shared.stack.stack import LocalStack
+from tests.e2e.conftest import People
+from tests.e2e.person import TIMEOUT_MS
+from tests.support.room_client import guest
+
+pytestmark = pytest.mark.e2e
+
+_EXCHANGE = """
+async ({path, token, publish}) => {
+  const connection = new RTCPeerConnection();
+  window.session = {connection};
+  if (publish) {
+    const stream = await navigator.mediaDevices.getUserMedia({video: true, audio: true});
+    stream.getTracks().forEach((track) => connection.addTrack(track, stream));
+  } else {
+    connection.addTransceiver('video', {direction: 'recvonly'});
+    connection.addTransceiver('audio', {direction: 'recvonly'});
+    const video = document.body.appendChild(document.createElement('video'));
+    video.dataset.testid = 'remote-video';
+    video.autoplay = true;
+    connection.ontrack = ({streams}) => { video.srcObject = streams[0]; };
+  }
+  await connection.setLocalDescription();
+  const response = await fetch(path, {
+    method: 'POST',
+    body: connection.localDescription.sdp,
+    headers: {'content-type': 'application/sdp', authorization: `Bearer ${token}`},
+  });
+  const answer = await response.text();
+  if (response.ok) await connection.setRemoteDescription({type: 'answer', sdp: answer});
+  return {status: response.status, body: answer, headers: Object.fromEntries(response.headers)};
+}
+"""
+
+
+async def test_a_plain_whip_client_is_watched_by_a_plain_whep_client(
+    people: People, http: httpx.AsyncClient, stack: LocalStack
+) -> None:
+    ana, bo = await guest(http, "Ana"), await guest(http, "Bo")
+    room, owner = await ana.create_room("Plain")
+    viewer = await bo.room_token(room)
+    publisher, player = await people("publisher"), await people("player")
+    for page in (publisher.page, player.page):
+        await page.goto(f"{stack.url}/health/live")
+
+    published = await publisher.page.evaluate(
+        _EXCHANGE, {"path": f"/v1/rooms/{room}/whip", "token": owner, "publish": True}
+    )
+    _is_created(published, f"/v1/rooms/{room}/whip/")
+    await _live(http, room, True)
+    watched = await player.page.evaluate(
+        _EXCHANGE, {"path": f"/v1/rooms/{room}/whep", "token": viewer, "publish": False}
+    )
+    _is_created(watched, f"/v1/rooms/{room}/whep/")
+    await player.watches()
+
+    whip, whep = published["headers"]["location"], watched["headers"]["location"]
+    etag = published["headers"]["etag"]
+    fragment = {"content-type": "application/trickle-ice-sdpfrag", "authorization": f"Bearer {owner}"}
+    for changes, status in (({"if-match": etag}, 204), ({"if-match": '"other"'}, 412), ({}, 204)):
+        response = await http.patch(whip, content="a=mid:0\r\n", headers=fragment | changes)
+        assert response.status_code == status, response.text
+
+    # The publisher's session is not the viewer's to end, and hers is not his.
+    assert (await http.delete(whip, headers={"authorization": f"Bearer {viewer}"})).status_code == 403
+    stranger = {"authorization": f"Bearer {await (await guest(http, 'Cy')).room_token(room)}"}
+    assert (await http.delete(whep, headers=stranger)).status_code == 404
+    for location, token in ((whep, viewer), (whip, owner)):
+        headers = {"authorization": f"Bearer {token}"}
+        assert (await http.delete(location, headers=headers)).status_code == 204
+        assert (await http.delete(location, headers=headers)).status_code == 404
+    await _live(http, room, False)
+
+
+async def test_the_api_can_be_browsed_without_anything_from_elsewhere(people: People, stack: LocalStack) -> None:
+    reader = await people("reader")
+    requested: list[str] = []
+    reader.page.on("request", lambda request: requested.append(request.url))
+    await reader.page.goto(f"{stack.url}/docs")
+    await expect(reader.page.get_by_text("/v1/rooms/{room_id}/whip").first).to_be_visible(timeout=TIMEOUT_MS)
+    assert all(url.startswith((stack.url, "data:", "blob:")) for url in requested), requested
+    assert not reader.console
+
+
+def _is_created(response: dict[str, Any], prefix: str) -> None:
+    assert response["status"] == 201, response["body"]
+    headers = response["headers"]
+    assert headers["content-type"].startswith("application/sdp")
+    assert headers["location"].startswith(prefix)
+    assert headers["etag"].startswith('"')
+    assert headers["etag"].endswith('"')
+
+
+async def _live(http: httpx.AsyncClient, room: str, wanted: bool) -> None:
+    for _ in range(200):
+        if (await http.get(f"/v1/rooms/{room}")).json()["live"] is wanted:
+            return
+    raise AssertionError(f"live is not {wanted}")
