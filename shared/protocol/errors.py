@@ -22,6 +22,11 @@ class ErrorCode(IntEnum):
     JOIN_EXPECTED = 14
     JOINED_ALREADY = 15
     KIND_UNKNOWN = 16
+    BANNED = 17
+    SLOW_MODE = 18
+    ROOM_FULL = 19
+    TOO_MANY_CONNECTIONS = 20
+    BACKED_OFF = 21
 
 
 class CloseCode(IntEnum):
@@ -36,6 +41,7 @@ class CloseCode(IntEnum):
     FORBIDDEN = 4403
     ROOM_UNKNOWN = 4404
     JOIN_TIMEOUT = 4408
+    DISPLACED = 4409
     TOO_LARGE = 4413
     TOO_MANY = 4429
     TOO_SLOW = 4430

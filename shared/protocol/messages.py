@@ -1,202 +1,143 @@
-"""Message kinds of sub-protocol `headrace.1`, as SPEC.md defines them.
+"""Sub-protocol `headrace.1`, as SPEC.md defines it: all its messages, and their MessagePack encoding.
 
 A frame is one MessagePack array: the kind, then the fields in the order of the struct. Further elements are ignored,
-so that a later version may append fields.
+so that a later version may append fields. The structs live in modules of their own and are had from here.
 """
 
-from typing import Annotated, Any
+from typing import Any, get_args
 
 import msgspec
 
+from shared.protocol.client_messages import (
+    Accept,
+    Admit,
+    Candidate,
+    Candidates,
+    Chat,
+    ClientMessage,
+    Configure,
+    Gift,
+    Hangup,
+    Join,
+    Moderate,
+    People,
+    Ping,
+    Playback,
+    Publish,
+    React,
+    Subscribe,
+    Typing,
+)
 from shared.protocol.errors import ErrorCode, ProtocolError
+from shared.protocol.events import (
+    ChatEvent,
+    Deleted,
+    Event,
+    GiftEvent,
+    Sanction,
+    SettingsChanged,
+    StreamEnded,
+    StreamStarted,
+)
+from shared.protocol.fields import MAX_FRAME_BYTES, MAX_TEXT_CHARACTERS, Message, ModerationAction
+from shared.protocol.server_messages import (
+    Answer,
+    Done,
+    Error,
+    Events,
+    Gap,
+    Knock,
+    Knocks,
+    Move,
+    Offer,
+    PeopleList,
+    Person,
+    Pong,
+    ReactionCount,
+    Reactions,
+    Sent,
+    ServerMessage,
+    Stats,
+    TypingNotice,
+    Viewers,
+    Waiting,
+    Welcome,
+)
+
+__all__ = [
+    "CLIENT_KINDS",
+    "EVENT_TYPES",
+    "MAX_FRAME_BYTES",
+    "MAX_TEXT_CHARACTERS",
+    "SERVER_KINDS",
+    "SUBPROTOCOL",
+    "Accept",
+    "Admit",
+    "Answer",
+    "Candidate",
+    "Candidates",
+    "Chat",
+    "ChatEvent",
+    "ClientMessage",
+    "Configure",
+    "Deleted",
+    "Done",
+    "Error",
+    "Event",
+    "Events",
+    "Gap",
+    "Gift",
+    "GiftEvent",
+    "Hangup",
+    "Join",
+    "Knock",
+    "Knocks",
+    "Message",
+    "Moderate",
+    "ModerationAction",
+    "Move",
+    "Offer",
+    "People",
+    "PeopleList",
+    "Person",
+    "Ping",
+    "Playback",
+    "Pong",
+    "Publish",
+    "React",
+    "ReactionCount",
+    "Reactions",
+    "Sanction",
+    "Sent",
+    "ServerMessage",
+    "SettingsChanged",
+    "Stats",
+    "StreamEnded",
+    "StreamStarted",
+    "Subscribe",
+    "Typing",
+    "TypingNotice",
+    "Viewers",
+    "Waiting",
+    "Welcome",
+    "decode_client",
+    "decode_event",
+    "decode_server",
+    "encode",
+    "events_frame",
+    "refusal",
+]
 
 SUBPROTOCOL = "headrace.1"
-MAX_FRAME_BYTES = 65_536
-MAX_TEXT_CHARACTERS = 500
 
-# 53 bits: what a JavaScript number holds exactly.
-Uint = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-Token = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
-Sdp = Annotated[str, msgspec.Meta(min_length=1, max_length=32_768)]
 
+def _kinds(union: Any) -> dict[int, type[Message]]:  # noqa: ANN401 - a type expression has no narrower type
+    return {cls.__struct_config__.tag: cls for cls in get_args(union)}
 
-class _Message(msgspec.Struct, frozen=True, array_like=True):
-    """One MessagePack array."""
 
-
-# Client to server
-
-
-class Join(_Message, frozen=True, tag=1):
-    """First frame: who, and from which position of the room log. `epoch` and `offset` come together or not at all."""
-
-    token: Token
-    epoch: Id | None = None
-    offset: Uint | None = None
-
-
-class Ping(_Message, frozen=True, tag=2):
-    """Answered with `Pong`."""
-
-    nonce: Uint
-
-
-class Chat(_Message, frozen=True, tag=3):
-    """A chat message; `message_id` is the sender's, and makes sending it again harmless."""
-
-    message_id: Uint
-    text: str
-
-
-class Publish(_Message, frozen=True, tag=4):
-    """The publisher's SDP offer. Answered with `Answer`."""
-
-    request: Uint
-    sdp: Sdp
-
-
-class Subscribe(_Message, frozen=True, tag=5):
-    """Wish to watch. Answered with `Offer`."""
-
-    request: Uint
-
-
-class Accept(_Message, frozen=True, tag=6):
-    """The viewer's SDP answer to `Offer`. Answered with `Done`."""
-
-    request: Uint
-    session: Id
-    sdp: Sdp
-
-
-class Hangup(_Message, frozen=True, tag=7):
-    """End of a media session. Answered with `Done`."""
-
-    request: Uint
-    session: Id
-
-
-ClientMessage = Join | Ping | Chat | Publish | Subscribe | Accept | Hangup
-
-# Server to client
-
-
-class Welcome(_Message, frozen=True, tag=33):
-    """Answer to `Join`: what is bound to this connection from now on, and where the room stands."""
-
-    connection: str
-    participant: str
-    name: str
-    role: str
-    epoch: str
-    offset: int
-    live: bool
-    viewers: int
-    ping_ms: int
-    instance: str
-
-
-class Pong(_Message, frozen=True, tag=34):
-    """Answer to `Ping`."""
-
-    nonce: int
-
-
-class Events(_Message, frozen=True, tag=35):
-    """A batch of the room log. The offset of an event is `base` plus its delta."""
-
-    base: int
-    events: list[tuple[int, msgspec.Raw]]
-
-
-class Sent(_Message, frozen=True, tag=36):
-    """A chat message is in the log, at `offset`."""
-
-    message_id: int
-    offset: int
-
-
-class Gap(_Message, frozen=True, tag=37):
-    """What the client has not seen before `offset` cannot be had any more."""
-
-    reason: str
-    epoch: str
-    offset: int
-
-
-class Error(_Message, frozen=True, tag=38):
-    """A frame was refused. `reference` is its request or message id."""
-
-    code: int
-    message: str
-    reference: int | None = None
-    retry_after_ms: int | None = None
-
-
-class Offer(_Message, frozen=True, tag=39):
-    """The worker's SDP offer to a viewer."""
-
-    request: int
-    session: str
-    sdp: str
-
-
-class Answer(_Message, frozen=True, tag=40):
-    """The worker's SDP answer to a publisher."""
-
-    request: int
-    session: str
-    sdp: str
-
-
-class Viewers(_Message, frozen=True, tag=41):
-    """How many viewers the room has."""
-
-    count: int
-
-
-class Done(_Message, frozen=True, tag=42):
-    """`Accept` or `Hangup` was carried out."""
-
-    request: int
-
-
-class Move(_Message, frozen=True, tag=43):
-    """This instance is about to stop: connect again after `delay_ms`."""
-
-    delay_ms: int
-
-
-ServerMessage = Welcome | Pong | Events | Sent | Gap | Error | Offer | Answer | Viewers | Done | Move
-
-# Events of the room log
-
-
-class ChatEvent(_Message, frozen=True, tag=1):
-    """Somebody said something."""
-
-    sender: str
-    name: str
-    message_id: int
-    text: str
-
-
-class StreamStarted(_Message, frozen=True, tag=2):
-    """Media of the publisher flows."""
-
-    session: str
-    name: str
-
-
-class StreamEnded(_Message, frozen=True, tag=3):
-    """The stream is over. `reason`: left, lost, replaced or drained."""
-
-    session: str
-    reason: str
-
-
-Event = ChatEvent | StreamStarted | StreamEnded
+CLIENT_KINDS = _kinds(ClientMessage)
+SERVER_KINDS = _kinds(ServerMessage)
+EVENT_TYPES = _kinds(Event)
 
 _encoder = msgspec.msgpack.Encoder()
 _client_decoder: msgspec.msgpack.Decoder[ClientMessage] = msgspec.msgpack.Decoder(ClientMessage)
@@ -204,7 +145,9 @@ _server_decoder: msgspec.msgpack.Decoder[ServerMessage] = msgspec.msgpack.Decode
 _event_decoder: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Event)
 _any_decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Any)
 
-_CLIENT_KINDS = frozenset(range(1, 8))
+# First fields that tell a client which of its frames an error is about.
+_REFERENCES = {"request", "message_id", "key", "nonce"}
+_REFERRING = frozenset(kind for kind, cls in CLIENT_KINDS.items() if {*cls.__struct_fields__[:1]} & _REFERENCES)
 
 
 def encode(message: ClientMessage | ServerMessage | Event) -> bytes:
@@ -233,7 +176,10 @@ def decode_server(frame: bytes) -> ServerMessage:
     Raises:
         msgspec.DecodeError: not a frame of this protocol version.
     """
-    return _server_decoder.decode(frame)
+    try:
+        return _server_decoder.decode(frame)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from None
 
 
 def decode_event(event: bytes | msgspec.Raw) -> Event:
@@ -242,7 +188,10 @@ def decode_event(event: bytes | msgspec.Raw) -> Event:
     Raises:
         msgspec.DecodeError: not an event that this version knows.
     """
-    return _event_decoder.decode(event)
+    try:
+        return _event_decoder.decode(event)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from None
 
 
 def events_frame(entries: list[tuple[int, bytes]]) -> bytes:
@@ -251,14 +200,20 @@ def events_frame(entries: list[tuple[int, bytes]]) -> bytes:
     return _encoder.encode(Events(base, [(offset - base, msgspec.Raw(event)) for offset, event in entries]))
 
 
+def refusal(parts: object, problem: str) -> ProtocolError:
+    """Why `parts`, what a frame holds, is no message of a client; `problem` is what the decoder says of it."""
+    if not isinstance(parts, list) or not parts or type(parts[0]) is not int:
+        return ProtocolError(ErrorCode.MALFORMED, "expected an array that begins with a kind")
+    kind = parts[0]
+    reference = parts[1] if len(parts) > 1 and type(parts[1]) is int and 0 <= parts[1] < 2**53 else None
+    if kind not in CLIENT_KINDS:
+        return ProtocolError(ErrorCode.KIND_UNKNOWN, f"kind {kind} is not known here", reference=reference)
+    return ProtocolError(ErrorCode.MALFORMED, problem, reference=reference if kind in _REFERRING else None)
+
+
 def _explain(frame: bytes, error: Exception) -> ProtocolError:
     try:
         parts = _any_decoder.decode(frame)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, TypeError):
         return ProtocolError(ErrorCode.MALFORMED, "not a MessagePack array")
-    if not isinstance(parts, list) or not parts or type(parts[0]) is not int:
-        return ProtocolError(ErrorCode.MALFORMED, "expected an array that begins with a kind")
-    reference = parts[1] if len(parts) > 1 and type(parts[1]) is int and 0 <= parts[1] < 2**53 else None
-    if parts[0] not in _CLIENT_KINDS:
-        return ProtocolError(ErrorCode.KIND_UNKNOWN, f"kind {parts[0]} is not known here", reference=reference)
-    return ProtocolError(ErrorCode.MALFORMED, str(error), reference=reference)
+    return refusal(parts, str(error))

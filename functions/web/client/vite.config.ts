@@ -30,6 +30,8 @@ export default defineConfig({
     rolldownOptions: { input: { app: at("index.html"), docs: at("docs/index.html") } },
   },
   server: {
+    // The SDP dictionary is one file for all codecs of the protocol.
+    fs: { allow: [at("."), at("../../../shared/protocol")] },
     proxy: {
       "/v1": { target: stack, ws: true },
       "/openapi.json": { target: stack },

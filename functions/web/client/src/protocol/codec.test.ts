@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 
 import { decodeServerMessage, encodeClientMessage } from "./codec.ts";
 import { ProtocolError } from "./fields.ts";
+import { compressSdp } from "./sdp.ts";
 
 const T0 = 1_795_352_400_000_000;
 
@@ -46,6 +47,23 @@ describe("decodeServerMessage", () => {
     expect(decodeServerMessage(encode([34, 7, "later"]))).toEqual({ kind: "pong", nonce: 7 });
   });
 
+  it("ignores elements that a newer server may append within lists", () => {
+    const person = { participant: "p1", name: "Ana", role: "moderator" };
+    expect(decodeServerMessage(encode([49, 1, 9, [["p1", "Ana", "moderator", "later"]], "later"]))).toEqual({
+      kind: "people_list",
+      request: 1,
+      total: 9,
+      people: [person],
+    });
+  });
+
+  it("gives the text of an sdp, compressed or not", () => {
+    const sdp = "v=0\r\n";
+    for (const field of [sdp, compressSdp(sdp)]) {
+      expect(decodeServerMessage(encode([40, 1, "s", field]))).toMatchObject({ kind: "answer", sdp });
+    }
+  });
+
   it("reads an error whose optional elements are left out", () => {
     expect(decodeServerMessage(encode([38, 1, "bad"]))).toEqual({
       kind: "error",
@@ -72,6 +90,17 @@ describe("decodeServerMessage", () => {
     ["a gap for no known reason", encode([37, "boredom", "e", 1])],
     ["an event that is no pair", encode([35, 1, [7]])],
     ["a known event with a wrong field", encode([35, 1, [[0, [1, "p", "n", "7", "text"]]]])],
+    ["an sdp that is neither text nor bytes", encode([39, 1, "s", 7])],
+    ["an sdp of an unknown dictionary", encode([39, 1, "s", Uint8Array.of(2, 3, 0)])],
+    ["reactions that are no array", encode([44, "👍"])],
+    ["a reaction that is no pair", encode([44, ["👍"]])],
+    ["a reaction without a count", encode([44, [["👍"]]])],
+    ["a typing name that is no string", encode([45, ["Ana", 7], 2])],
+    ["stats that miss a figure", encode([46, 1, 2, 3, 4])],
+    ["a knock without a name", encode([48, [["p1"]], 1])],
+    ["a person without a role", encode([49, 1, 1, [["p1", "Ana"]]])],
+    ["a gift of a negative number", encode([35, 1, [[0, [4, "p", "n", 1, "rose", -1]]]])],
+    ["settings with a number for a boolean", encode([35, 1, [[0, [7, "t", "c", 0, 1]]]])],
     ["an offset that runs over 53 bits", encode([35, Number.MAX_SAFE_INTEGER, [[1, [77]]]])],
   ])("refuses %s", (_, frame) => {
     expect(() => decodeServerMessage(frame)).toThrow(ProtocolError);

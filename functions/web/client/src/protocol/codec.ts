@@ -5,8 +5,10 @@ import {
   ProtocolError,
   readArray,
   readBoolean,
+  readList,
   readOneOf,
   readString,
+  readStrings,
   readUint,
   readUintOrNull,
 } from "./fields.ts";
@@ -18,11 +20,15 @@ import {
   type EndReason,
   type Events,
   type GapReason,
+  type Knock,
   type LoggedEvent,
+  type Person,
+  type ReactionCount,
   type Role,
   type RoomEvent,
   type ServerMessage,
 } from "./messages.ts";
+import { inflateSdp } from "./sdp.ts";
 
 const ROLES: readonly Role[] = ["streamer", "viewer"];
 const GAP_REASONS: readonly GapReason[] = ["trimmed", "epoch"];
@@ -51,6 +57,32 @@ function clientElements(message: ClientMessage): readonly unknown[] {
       return [ClientKind.accept, message.request, message.session, message.sdp];
     case "hangup":
       return [ClientKind.hangup, message.request, message.session];
+    case "candidate":
+      return [ClientKind.candidate, message.session, message.candidate];
+    case "candidates":
+      return [ClientKind.candidates, message.session, message.candidates];
+    case "react":
+      return [ClientKind.react, message.reaction, message.count];
+    case "typing":
+      return [ClientKind.typing];
+    case "gift":
+      return [ClientKind.gift, message.key, message.gift, message.quantity];
+    case "moderate": {
+      const { request, action, participant, offset, seconds } = message;
+      return [ClientKind.moderate, request, action, participant, offset, seconds];
+    }
+    case "configure": {
+      const { request, title, category, slowModeS, waitingRoom, autoAccept, blockedTerms } = message;
+      return [ClientKind.configure, request, title, category, slowModeS, waitingRoom, autoAccept, blockedTerms];
+    }
+    case "admit":
+      return [ClientKind.admit, message.request, message.participant, message.accept];
+    case "people":
+      return [ClientKind.people, message.request];
+    case "playback": {
+      const { layer, bitrateKbps, fps, freezes, lost } = message;
+      return [ClientKind.playback, layer, bitrateKbps, fps, freezes, lost];
+    }
   }
 }
 
@@ -113,6 +145,38 @@ export function decodeServerMessage(frame: ArrayBuffer | Uint8Array): ServerMess
       return { kind: "done", request: readUint(f, 1, "done.request") };
     case ServerKind.move:
       return { kind: "move", delayMs: readUint(f, 1, "move.delay_ms") };
+    case ServerKind.reactions:
+      return { kind: "reactions", reactions: readList(f, 1, readReaction, "reactions.reactions") };
+    case ServerKind.typingNotice:
+      return {
+        kind: "typing_notice",
+        names: readStrings(f, 1, "typing_notice.names"),
+        count: readUint(f, 2, "typing_notice.count"),
+      };
+    case ServerKind.stats:
+      return {
+        kind: "stats",
+        bitrateKbps: readUint(f, 1, "stats.bitrate_kbps"),
+        fps: readUint(f, 2, "stats.fps"),
+        viewersPeak: readUint(f, 3, "stats.viewers_peak"),
+        viewersTotal: readUint(f, 4, "stats.viewers_total"),
+        messages: readUint(f, 5, "stats.messages"),
+      };
+    case ServerKind.waiting:
+      return { kind: "waiting", position: readUint(f, 1, "waiting.position") };
+    case ServerKind.knocks:
+      return {
+        kind: "knocks",
+        waiting: readList(f, 1, readKnock, "knocks.waiting"),
+        count: readUint(f, 2, "knocks.count"),
+      };
+    case ServerKind.peopleList:
+      return {
+        kind: "people_list",
+        request: readUint(f, 1, "people_list.request"),
+        total: readUint(f, 2, "people_list.total"),
+        people: readList(f, 3, readPerson, "people_list.people"),
+      };
     default:
       return null;
   }
@@ -133,8 +197,26 @@ function readDescription(
   return {
     request: readUint(f, 1, `${kind}.request`),
     session: readString(f, 2, `${kind}.session`),
-    sdp: readString(f, 3, `${kind}.sdp`),
+    sdp: readSdp(f[3], `${kind}.sdp`),
   };
+}
+
+function readSdp(value: unknown, what: string): string {
+  if (value instanceof Uint8Array) return inflateSdp(value);
+  if (typeof value !== "string") throw new ProtocolError(`${what} is neither a string nor compressed`);
+  return value;
+}
+
+function readReaction(elements: readonly unknown[], what: string): ReactionCount {
+  return { reaction: readString(elements, 0, what), count: readUint(elements, 1, what) };
+}
+
+function readKnock(elements: readonly unknown[], what: string): Knock {
+  return { participant: readString(elements, 0, what), name: readString(elements, 1, what) };
+}
+
+function readPerson(elements: readonly unknown[], what: string): Person {
+  return { ...readKnock(elements, what), role: readString(elements, 2, what) };
 }
 
 function readEvents(f: readonly unknown[]): Events {
@@ -173,6 +255,32 @@ function readEvent(e: readonly unknown[]): RoomEvent | null {
         type: "stream_ended",
         session: readString(e, 1, "stream_ended.session"),
         reason: readOneOf(e, 2, END_REASONS, "stream_ended.reason"),
+      };
+    case EventType.gift:
+      return {
+        type: "gift",
+        sender: readString(e, 1, "gift.sender"),
+        name: readString(e, 2, "gift.name"),
+        key: readUint(e, 3, "gift.key"),
+        gift: readString(e, 4, "gift.gift"),
+        quantity: readUint(e, 5, "gift.quantity"),
+      };
+    case EventType.deleted:
+      return { type: "deleted", offset: readUint(e, 1, "deleted.offset") };
+    case EventType.sanction:
+      return {
+        type: "sanction",
+        participant: readString(e, 1, "sanction.participant"),
+        action: readUint(e, 2, "sanction.action"),
+        untilMs: readUint(e, 3, "sanction.until_ms"),
+      };
+    case EventType.settingsChanged:
+      return {
+        type: "settings_changed",
+        title: readString(e, 1, "settings_changed.title"),
+        category: readString(e, 2, "settings_changed.category"),
+        slowModeS: readUint(e, 3, "settings_changed.slow_mode_s"),
+        waitingRoom: readBoolean(e, 4, "settings_changed.waiting_room"),
       };
     default:
       return null;

@@ -37,6 +37,21 @@ export function readBoolean(elements: Elements, index: number, what: string): bo
   return value;
 }
 
+/** The elements of an array, each read by `read`, which gets it and its name. */
+export function readList<T>(
+  elements: Elements,
+  index: number,
+  read: (element: Elements, what: string) => T,
+  what: string,
+): T[] {
+  return readArray(elements[index], what).map((element) => read(readArray(element, what), what));
+}
+
+export function readStrings(elements: Elements, index: number, what: string): string[] {
+  const list = readArray(elements[index], what);
+  return list.map((_, position) => readString(list, position, what));
+}
+
 export function readOneOf<T extends string>(
   elements: Elements,
   index: number,

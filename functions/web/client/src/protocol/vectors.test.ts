@@ -3,22 +3,53 @@ import { readFileSync } from "node:fs";
 
 import { describe, expect, it } from "vitest";
 
+import {
+  candidateAttribute,
+  pack,
+  packCandidate,
+  parseCandidate,
+  unpack,
+  unpackCandidate,
+} from "./candidates.ts";
 import { decodeServerMessage, encodeClientMessage } from "./codec.ts";
 import { ProtocolError } from "./fields.ts";
 import type { ClientMessage } from "./messages.ts";
+import { compressSdp, inflateSdp } from "./sdp.ts";
 
 interface Vector {
   readonly name: string;
   readonly direction: "client" | "server";
   readonly hex: string;
-  readonly message: Readonly<Record<string, unknown>>;
+  readonly message: Fields;
+}
+
+interface Named {
+  readonly name: string;
+  readonly hex: string;
+}
+
+interface CandidateVector extends Named {
+  readonly attribute: string;
+  readonly line: number;
+  readonly rebuilt: string;
 }
 
 interface Vectors {
   readonly accepted: readonly Vector[];
   readonly tolerated: readonly Vector[];
-  readonly refused: readonly { readonly name: string; readonly hex: string }[];
+  readonly refused: readonly Named[];
+  readonly candidates: {
+    readonly accepted: readonly CandidateVector[];
+    readonly refused: readonly Named[];
+    readonly refused_attributes: readonly { readonly name: string; readonly attribute: string }[];
+  };
+  readonly sdp: {
+    readonly accepted: readonly (Named & { readonly text: string })[];
+    readonly refused: readonly Named[];
+  };
 }
+
+type Fields = Readonly<Record<string, unknown>>;
 
 const PATH = new URL("../../../../../shared/protocol/vectors.json", import.meta.url);
 const vectors = JSON.parse(readFileSync(PATH, "utf-8")) as Vectors;
@@ -31,7 +62,7 @@ const foreign = vectors.refused.filter(({ name }) => name !== "kind-of-the-serve
 
 describe("shared vectors", () => {
   it.each(ofClient)("encodes $name to the same bytes", ({ hex, message }) => {
-    const { type, ...fields } = camelCased(message);
+    const { type, ...fields } = camelCased(message) as Fields;
     const encoded = encodeClientMessage({ kind: type, ...fields } as unknown as ClientMessage);
     expect(Buffer.from(encoded).toString("hex")).toBe(hex);
   });
@@ -45,6 +76,39 @@ describe("shared vectors", () => {
   });
 });
 
+describe("shared vectors of ICE candidates", () => {
+  const { accepted, refused, refused_attributes } = vectors.candidates;
+
+  it.each(accepted)("packs $name to the same bytes", ({ attribute, line, hex }) => {
+    expect(hexOf(pack(parseCandidate(attribute, line)))).toBe(hex);
+    expect(hexOf(packCandidate({ candidate: attribute, sdpMLineIndex: line }))).toBe(hex);
+  });
+
+  it.each(accepted)("makes the same attribute of $name", ({ hex, rebuilt, line }) => {
+    expect(candidateAttribute(unpack(bytesOf(hex)))).toBe(rebuilt);
+    expect(unpackCandidate(bytesOf(hex))).toEqual({ candidate: rebuilt, sdpMLineIndex: line });
+  });
+
+  it.each(refused)("does not unpack $name", ({ hex }) => {
+    expect(() => unpack(bytesOf(hex))).toThrow(ProtocolError);
+  });
+
+  it.each(refused_attributes)("does not read $name", ({ attribute }) => {
+    expect(() => parseCandidate(attribute)).toThrow(ProtocolError);
+  });
+});
+
+describe("shared vectors of compressed SDP", () => {
+  it.each(vectors.sdp.accepted)("inflates $name, and what it compresses itself", ({ hex, text }) => {
+    expect(inflateSdp(bytesOf(hex))).toBe(text);
+    expect(inflateSdp(compressSdp(text))).toBe(text);
+  });
+
+  it.each(vectors.sdp.refused)("refuses $name", ({ hex }) => {
+    expect(() => inflateSdp(bytesOf(hex))).toThrow(ProtocolError);
+  });
+});
+
 /** Null for what is refused as malformed, and for a client's kind, which is none of the server's and skipped. */
 function decodedOrRefused(hex: string): unknown {
   try {
@@ -55,24 +119,38 @@ function decodedOrRefused(hex: string): unknown {
   }
 }
 
-function camelCased(record: Readonly<Record<string, unknown>>): Record<string, unknown> {
+function bytesOf(hex: string): Uint8Array {
+  return new Uint8Array(Buffer.from(hex, "hex"));
+}
+
+function hexOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("hex");
+}
+
+/** A value of the vectors as our messages hold it: names in camel case, `{ "hex": … }` as bytes. */
+function camelCased(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(camelCased);
+  if (typeof value !== "object" || value === null) return value;
+  if ("hex" in value && typeof value.hex === "string") return bytesOf(value.hex);
   return Object.fromEntries(
-    Object.entries(record).map(([key, value]) => [
+    Object.entries(value).map(([key, inner]) => [
       key.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase()),
-      value,
+      camelCased(inner),
     ]),
   );
 }
 
 /** The shape that our decoder gives to a message of the vectors. */
-function expected(message: Readonly<Record<string, unknown>>): unknown {
-  const { type, ...fields } = camelCased(message);
-  if (type !== "events") return { kind: type, ...fields };
+function expected(message: Fields): unknown {
+  const { type, ...fields } = camelCased(message) as Fields;
+  if (type !== "events") {
+    return { kind: type, ...fields, ...(fields["sdp"] instanceof Uint8Array && { sdp: inflateSdp(fields["sdp"]) }) };
+  }
   const base = fields["base"] as number;
-  const entries = fields["events"] as [number, Record<string, unknown>][];
+  const entries = fields["events"] as [number, Fields][];
   return {
     kind: "events",
-    events: entries.map(([delta, event]) => ({ offset: base + delta, event: camelCased(event) })),
+    events: entries.map(([delta, event]) => ({ offset: base + delta, event })),
     lastOffset: base + (entries.at(-1)?.[0] ?? 0),
   };
 }

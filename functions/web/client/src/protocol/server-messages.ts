@@ -1,0 +1,159 @@
+/** Messages from server to client. */
+import type { LoggedEvent } from "./room-events.ts";
+
+export type Role = "streamer" | "viewer";
+export type GapReason = "trimmed" | "epoch";
+
+export interface Welcome {
+  readonly kind: "welcome";
+  readonly connection: string;
+  readonly participant: string;
+  readonly name: string;
+  readonly role: Role;
+  readonly epoch: string;
+  readonly offset: number;
+  readonly live: boolean;
+  readonly viewers: number;
+  readonly pingMs: number;
+  readonly instance: string;
+}
+
+export interface Pong {
+  readonly kind: "pong";
+  readonly nonce: number;
+}
+
+export interface Events {
+  readonly kind: "events";
+  readonly events: readonly LoggedEvent[];
+  /** Offset of the batch's last event, counting those of unknown type that were skipped; null when empty. */
+  readonly lastOffset: number | null;
+}
+
+export interface Sent {
+  readonly kind: "sent";
+  readonly messageId: number;
+  readonly offset: number;
+}
+
+export interface Gap {
+  readonly kind: "gap";
+  readonly reason: GapReason;
+  readonly epoch: string;
+  readonly offset: number;
+}
+
+export interface ErrorMessage {
+  readonly kind: "error";
+  readonly code: number;
+  readonly message: string;
+  readonly reference: number | null;
+  readonly retryAfterMs: number | null;
+}
+
+export interface Offer {
+  readonly kind: "offer";
+  readonly request: number;
+  readonly session: string;
+  readonly sdp: string;
+}
+
+export interface Answer {
+  readonly kind: "answer";
+  readonly request: number;
+  readonly session: string;
+  readonly sdp: string;
+}
+
+export interface Viewers {
+  readonly kind: "viewers";
+  readonly count: number;
+}
+
+export interface Done {
+  readonly kind: "done";
+  readonly request: number;
+}
+
+export interface Move {
+  readonly kind: "move";
+  readonly delayMs: number;
+}
+
+export interface ReactionCount {
+  readonly reaction: string;
+  readonly count: number;
+}
+
+/** Everybody's reactions since the last such message. */
+export interface Reactions {
+  readonly kind: "reactions";
+  readonly reactions: readonly ReactionCount[];
+}
+
+export interface TypingNotice {
+  readonly kind: "typing_notice";
+  /** Some of those who type. */
+  readonly names: readonly string[];
+  readonly count: number;
+}
+
+export interface Stats {
+  readonly kind: "stats";
+  readonly bitrateKbps: number;
+  readonly fps: number;
+  readonly viewersPeak: number;
+  readonly viewersTotal: number;
+  readonly messages: number;
+}
+
+/** This connection waits to be let in; `welcome` follows then. */
+export interface Waiting {
+  readonly kind: "waiting";
+  readonly position: number;
+}
+
+export interface Knock {
+  readonly participant: string;
+  readonly name: string;
+}
+
+export interface Knocks {
+  readonly kind: "knocks";
+  /** Some of those who wait. */
+  readonly waiting: readonly Knock[];
+  readonly count: number;
+}
+
+export interface Person {
+  readonly participant: string;
+  readonly name: string;
+  readonly role: string;
+}
+
+export interface PeopleList {
+  readonly kind: "people_list";
+  readonly request: number;
+  readonly total: number;
+  /** Some of those who are here. */
+  readonly people: readonly Person[];
+}
+
+export type ServerMessage =
+  | Welcome
+  | Pong
+  | Events
+  | Sent
+  | Gap
+  | ErrorMessage
+  | Offer
+  | Answer
+  | Viewers
+  | Done
+  | Move
+  | Reactions
+  | TypingNotice
+  | Stats
+  | Waiting
+  | Knocks
+  | PeopleList;
