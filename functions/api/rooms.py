@@ -32,6 +32,7 @@ from functions.context import Context
 from functions.signaling.text import clean_text
 from shared.security.tokens import AUDIENCE_IDENTITY, Claims, Grant, Tier
 from shared.state.directory import Owner, Room, parse_room_id
+from shared.state.presence import viewers_of
 from shared.telemetry.problems import Problem
 
 IDENTITY: list[SecurityRequirement] = [{"identity": []}]
@@ -82,7 +83,7 @@ async def read_room(room_id: FromPath[str], context: NamedDependency[Context]) -
     """What a room is, whether it is live and how many watch. The code may be typed in any case, with hyphens."""
     room = await find_room(context, room_id)
     live = await context.log.live(room.id)
-    return _described(room, live=live is not None, viewers=await context.log.viewers(room.id))
+    return _described(room, live=live is not None, viewers=await viewers_of(context.redis, room.id))
 
 
 @post("/v1/rooms/{room_id:str}/tokens", summary="Get a room token", tags=["rooms"], security=IDENTITY)

@@ -214,6 +214,8 @@ class LocalStack:
             **self._shared_environ(endpoint.name),
             "MONGODB_URI": self.mongodb_uri,
             "HEADRACE_JWT_KEYS": self.jwt_keys,
+            # The balancer forwards bytes and says nothing of clients, so limits by address have nothing to go by.
+            "HEADRACE_TRUSTED_PROXIES": "127.0.0.0/8,::1/128",
             "HEADRACE_HOST": "127.0.0.1",
             "HEADRACE_PORT": str(endpoint.port),
         }

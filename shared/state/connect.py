@@ -1,10 +1,13 @@
 """Connections to the managed state, with bounds: a lost server is an error within seconds, never a hang."""
 
+from typing import Any
+
 from pymongo import AsyncMongoClient
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisClusterException
 
 from shared.state.documents import Document
 
@@ -40,4 +43,30 @@ def connect_mongodb(uri: str) -> AsyncMongoClient[Document]:
         maxPoolSize=20,
         tz_aware=True,
         appname="headrace",
+    )
+
+
+class _Cluster(RedisCluster):
+    """A cluster whose errors are all `RedisError`: redis-py's own for "no shard answers" is not."""
+
+    async def execute_command(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - redis-py's signature
+        try:
+            return await super().execute_command(*args, **kwargs)
+        except RedisClusterException as error:
+            raise RedisConnectionError(str(error)) from error
+
+
+def connect_redis_cluster(url: str) -> RedisCluster:
+    """The same for a cluster, given the URL of any of its members. Commands follow their key to its shard."""
+    return _Cluster.from_url(
+        url,
+        protocol=3,
+        decode_responses=False,
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
+        socket_timeout=COMMAND_TIMEOUT_S,
+        socket_keepalive=True,
+        health_check_interval=15,
+        # While a shard fails over, the others go on; what waits for it hears of it within a few seconds.
+        require_full_coverage=False,
+        retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), retries=3),
     )

@@ -1,43 +1,30 @@
 -- Where the log of a room stands, and what a client at (epoch, offset) has missed.
 --
--- KEYS: log (stream), info (hash), live (hash)
--- ARGV: new epoch, key lifetime in s, most recent events for a client without a position,
---       the client's epoch or '', the client's offset
+-- KEYS: log (stream), info (hash), live (hash), deleted (sorted set), settings (hash), bans (sorted set)
+-- ARGV: header of log.lua; most recent events for a client without a position; the client's epoch or '', its offset
 -- Returns: epoch, last offset, gap ('' | 'trimmed' | 'epoch'), live session or '', entries
 
-local log, info, live = KEYS[1], KEYS[2], KEYS[3]
-local epoch, last = position(log, info, ARGV[1])
-expire({ info }, ARGV[2])
-
--- Whether events after `offset` were trimmed. Somebody who stands exactly at the last one that was is told of a gap
--- that is empty: Redis does not remember which one that was.
-local function trimmed(offset)
-    local facts = {}
-    local list = redis.call('XINFO', 'STREAM', log)
-    for i = 1, #list, 2 do
-        facts[list[i]] = list[i + 1]
-    end
-    if facts['entries-added'] == facts['length'] then
-        return false
-    end
-    local first = tonumber(string.match(facts['first-entry'][1], '^(%d+)-'))
-    return offset < first
-end
+local log, info, live, deleted, settings, bans = unpack(KEYS)
+local recent, client_epoch, client_offset = ARGV[HEADER + 1], ARGV[HEADER + 2], tonumber(ARGV[HEADER + 3])
+local epoch, last = position(log, info)
+trim(log, info)
+-- Those two expire together with what says that they were brought in, never before.
+expire({ info, settings, bans }, ARGV[5])
 
 local gap, entries = '', {}
-if ARGV[4] ~= '' and ARGV[4] ~= epoch then
-    gap = 'epoch'
-elseif ARGV[4] ~= '' and last > 0 and trimmed(tonumber(ARGV[5])) then
-    gap = 'trimmed'
-end
-if ARGV[4] == '' then
-    local newest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', ARGV[3])
+if client_epoch == '' then
+    local newest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', recent)
     for i = #newest, 1, -1 do
         entries[#entries + 1] = newest[i]
     end
-elseif gap == '' then
-    entries = redis.call('XRANGE', log, '(' .. ARGV[5] .. '-0', '+')
 else
-    entries = redis.call('XRANGE', log, '-', '+')
+    -- Somebody who is ahead of the log has seen an end of it that a failover lost.
+    if client_epoch ~= epoch or client_offset > last then
+        gap = 'epoch'
+    elseif client_offset < tonumber(redis.call('HGET', info, 'trimmed') or '0') then
+        gap = 'trimmed'
+    end
+    entries = redis.call('XRANGE', log, gap == '' and '(' .. ARGV[HEADER + 3] .. '-0' or '-', '+')
 end
-return { epoch, whole(last), gap, redis.call('HGET', live, 'session') or '', entries }
+local session = redis.call('HGET', live, 'session') or ''
+return { epoch, whole(last), gap, session, without_deleted(deleted, entries) }

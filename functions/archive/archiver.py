@@ -1,0 +1,105 @@
+"""Writes room logs into MongoDB, in bulk, beside whatever else the process does.
+
+Any number of archivers share the work: each takes rooms that have news under a lease (`shared.state.news`), reads them
+through one consumer group (`shared.state.archive_reader`), and writes under keys that make writing twice harmless
+(`shared.state.archive`). One may be killed at any point, and so may MongoDB and Redis: what was not acknowledged is
+read again, what was written twice is there once. While MongoDB is away the logs in Redis are not cut, up to
+`Bounds.held` events a room.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from pymongo.errors import PyMongoError
+from redis.asyncio import Redis, RedisCluster
+from redis.exceptions import RedisError
+from structlog import get_logger
+
+from functions import metrics
+from shared.protocol.messages import SettingsChanged
+from shared.state.archive import RoomArchive, is_event
+from shared.state.archive_reader import ArchiveReader
+from shared.state.control import RoomControl
+from shared.state.log_script import Bounds
+from shared.state.news import LEASE_MS, Claim, News
+
+POLL_S = 0.5
+ROOMS_PER_SHARD = 16
+ROOMS_AT_ONCE = 8
+# A room that had news is looked at again soon, a silent one ever more seldom.
+FIRST_DELAY_S = 0.5
+LONGEST_DELAY_S = 8.0
+RETRY_S = 1.0
+# Well before the lease ends, so that a slow room is not taken by two.
+BUDGET_S = LEASE_MS / 1000 / 3
+
+T = TypeVar("T")
+
+log = get_logger(__name__)
+
+
+class Archiver:
+    """One per process. `run` until cancelled."""
+
+    def __init__(
+        self, redis: Redis | RedisCluster, archive: RoomArchive, instance: str, bounds: Bounds | None = None
+    ) -> None:
+        self._news = News(redis)
+        self._reader = ArchiveReader(redis, f"{instance}:{secrets.token_hex(4)}", bounds)
+        self._control = RoomControl(redis, bounds)
+        self._archive = archive
+        self._delays: dict[str, float] = {}
+        self._at_once = asyncio.Semaphore(ROOMS_AT_ONCE)
+
+    async def run(self) -> None:
+        """Archive for ever; what is away is waited for."""
+        while True:
+            busy = await self._guarded(self._pass(), False)
+            await asyncio.sleep(0 if busy else POLL_S)
+
+    async def _pass(self) -> bool:
+        """Look after all rooms that are due; whether there may be more."""
+        claims = await self._news.claim(ROOMS_PER_SHARD)
+        await asyncio.gather(*(self._look_after(claim) for claim in claims))
+        return len(claims) >= ROOMS_PER_SHARD
+
+    async def _look_after(self, claim: Claim) -> None:
+        async with self._at_once:
+            due = await self._guarded(self._drain(claim.room), RETRY_S)
+            await self._guarded(self._news.release(claim, due_in_s=due), None)
+
+    async def _drain(self, room: str) -> float | None:
+        """Archive all that a room has; when to look again, None when it may rest."""
+        deadline = time.monotonic() + BUDGET_S
+        written = 0
+        while entries := await self._reader.read(room):
+            started = time.perf_counter()
+            await self._archive.write(room, await self._reader.epoch(room), entries)
+            if any(is_event(raw, SettingsChanged) for _, raw in entries):
+                # All of them, also those that the log does not tell.
+                await self._archive.note_settings(room, await self._control.settings(room))
+            await self._reader.settled(room, entries)
+            metrics.ARCHIVE_SECONDS.observe(time.perf_counter() - started)
+            metrics.ARCHIVED.inc(len(entries))
+            metrics.ARCHIVE_LAG_SECONDS.set(max(0.0, time.time() - entries[-1][0] / 1e6))
+            written += len(entries)
+            if time.monotonic() > deadline:
+                return 0.0
+        if written == 0 and await self._reader.rest(room):
+            self._delays.pop(room, None)
+            return None
+        delay = FIRST_DELAY_S if written else min(2 * self._delays.get(room, FIRST_DELAY_S), LONGEST_DELAY_S)
+        self._delays[room] = delay
+        return delay
+
+    async def _guarded(self, work: Awaitable[T], otherwise: T) -> T:
+        try:
+            return await work
+        except (RedisError, PyMongoError, OSError, TimeoutError) as error:
+            metrics.ARCHIVE_ERRORS.labels(type(error).__name__).inc()
+            log.warning("archive_interrupted", error=type(error).__name__)
+            await asyncio.sleep(RETRY_S)
+            return otherwise
