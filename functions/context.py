@@ -1,20 +1,48 @@
 """What the functions of one process share: connections to the managed state, and nothing that must outlive it."""
 
+import secrets
+from contextlib import suppress
+from typing import Protocol
+
 import msgspec
 from pymongo import AsyncMongoClient
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
+from functions.archive.recaller import Recaller
 from functions.settings import Settings
 from functions.sfu_client import SfuClient
+from functions.signaling.admission import Reception
+from functions.signaling.attendance import AttendanceDesk
+from functions.signaling.bus import Bus
+from functions.signaling.door import Door
+from functions.signaling.ephemeral import Ephemeral
 from functions.signaling.hub import Hub
+from functions.signaling.limits import TrustedProxies, parse_networks
+from functions.signaling.room_control import RoomDesk
 from shared.security.keys import KeyRing
 from shared.security.tokens import Tokens
 from shared.settings import SettingsError
+from shared.state.archive import RoomArchive
 from shared.state.connect import connect_mongodb, connect_redis
 from shared.state.directory import RoomDirectory
 from shared.state.documents import Document
 from shared.state.fleet import Fleet
+from shared.state.limits import Holder, Limits
 from shared.state.rooms import RoomLog
+
+
+class Member(Protocol):
+    """A socket that is in a room."""
+
+    id: str
+    holder: Holder | None
+
+    def displace(self) -> None:
+        """Close: a newer connection of the same identity took this one's place."""
+
+    def expire(self, now: float) -> None:
+        """Give the peer up if it has been silent for too long; `now` is loop time."""
 
 
 class Context(msgspec.Struct):
@@ -26,13 +54,26 @@ class Context(msgspec.Struct):
     tokens: Tokens
     directory: RoomDirectory
     log: RoomLog
+    archive: RoomArchive
     sfu: SfuClient
     hub: Hub
+    desk: AttendanceDesk
+    door: Door
+    reception: Reception
+    room_desk: RoomDesk
+    ephemeral: Ephemeral
+    bus: Bus
+    recaller: Recaller
+    trusted_proxies: TrustedProxies
+    sockets: set["Member"] = msgspec.field(default_factory=set)
     draining: bool = False
 
     async def close(self) -> None:
         """Close every connection."""
         await self.hub.stop()
+        await self.recaller.stop()
+        with suppress(RedisError, OSError):
+            await self.desk.hand_in()
         await self.sfu.close()
         await self.redis.aclose()
         await self.mongodb.close()
@@ -48,10 +89,31 @@ def build_context(settings: Settings) -> Context:
         keys = KeyRing.from_jwks(settings.jwt_keys)
     except ValueError as error:
         raise SettingsError("HEADRACE_JWT_KEYS", str(error)) from None
+    try:
+        trusted_proxies = TrustedProxies(parse_networks(settings.trusted_proxies))
+    except ValueError as error:
+        raise SettingsError("HEADRACE_TRUSTED_PROXIES", str(error)) from None
     redis = connect_redis(settings.redis_url)
     mongodb = connect_mongodb(settings.mongodb_uri)
     tokens = Tokens(keys)
     log = RoomLog(redis)
+    hub = Hub(settings.redis_url, redis, log)
+    # New at each start: a restarted process must not be taken for the one before it, whose lease ends by itself.
+    instance = f"{settings.instance}:{secrets.token_hex(4)}"
+    desk = AttendanceDesk(redis, hub, instance)
+    door = Door(redis)
+    archive = RoomArchive(mongodb, settings.mongodb_database)
+    recaller = Recaller(redis, archive)
+    hub.on_ban = door.on_ban
+    hub.on_open = recaller.begin
+    ephemeral = Ephemeral(redis, hub)
+    bus = Bus(
+        redis,
+        instance,
+        rooms=lambda: {*hub.rooms(), *door.rooms()},
+        on_command=door.on_command,
+        on_ephemeral=ephemeral.on_ephemeral,
+    )
     return Context(
         settings=settings,
         redis=redis,
@@ -59,6 +121,15 @@ def build_context(settings: Settings) -> Context:
         tokens=tokens,
         directory=RoomDirectory(mongodb, settings.mongodb_database),
         log=log,
+        archive=archive,
         sfu=SfuClient(Fleet(redis), log, tokens),
-        hub=Hub(settings.redis_url, redis, log, settings.instance),
+        hub=hub,
+        desk=desk,
+        door=door,
+        reception=Reception(Limits(redis), desk, door),
+        room_desk=RoomDesk(redis, door, desk),
+        ephemeral=ephemeral,
+        bus=bus,
+        recaller=recaller,
+        trusted_proxies=trusted_proxies,
     )

@@ -7,7 +7,7 @@ import msgspec
 from shared.settings import setting
 from shared.telemetry.logs import LogFormat, LogLevel
 
-FunctionName = Literal["api", "signaling", "web"]
+FunctionName = Literal["api", "archive", "signaling", "web"]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,8 +20,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, setting("HEADRACE_JWT_KEYS", "JWK set of Ed25519 keys with kid; the first private key signs")
     ]
     functions: Annotated[
-        tuple[FunctionName, ...], setting("HEADRACE_FUNCTIONS", "which of api, signaling and web this process serves")
-    ] = ("api", "signaling", "web")
+        tuple[FunctionName, ...],
+        setting("HEADRACE_FUNCTIONS", "which of api, archive, signaling and web this process does"),
+    ] = ("api", "archive", "signaling", "web")
     host: Annotated[str, setting("HEADRACE_HOST", "listen address")] = "127.0.0.1"
     port: Annotated[int, setting("HEADRACE_PORT", "listen port", ge=1, le=65535)] = 8000
     instance: Annotated[
@@ -32,6 +33,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     allowed_origins: Annotated[
         tuple[str, ...], setting("HEADRACE_ALLOWED_ORIGINS", "origins whose pages may call the API (CORS)")
+    ] = ()
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        setting(
+            "HEADRACE_TRUSTED_PROXIES", "networks whose X-Forwarded-For is believed, as 10.0.0.0/8; none by default"
+        ),
     ] = ()
     drain_deadline_s: Annotated[
         float, setting("HEADRACE_DRAIN_DEADLINE_S", "seconds that clients get to move at SIGTERM", ge=0, le=120)

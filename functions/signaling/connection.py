@@ -2,27 +2,28 @@
 
 import asyncio
 import secrets
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from litestar import WebSocket
-from litestar.exceptions import WebSocketDisconnect
 from redis.exceptions import RedisError
 from structlog import get_logger
 
 from functions import metrics
 from functions.context import Context
-from functions.sfu_client import SfuError
-from functions.signaling.appender import Backlogged
+from functions.signaling.admission import Turned
 from functions.signaling.hub import Membership
-from functions.signaling.outbox import Outbox
-from functions.signaling.text import chat_text
+from functions.signaling.limits import EPHEMERAL, PINGS, REQUESTS, SIGNALING, Budget
+from functions.signaling.media_requests import MediaRequests
+from functions.signaling.outbox import Outbox, RawSend
+from functions.signaling.room_control import ControlMessage
+from functions.signaling.submissions import Submissions
 from shared.protocol import messages as m
+from shared.protocol.codec import Codec
 from shared.protocol.errors import CloseCode, ErrorCode, ProtocolError
-from shared.security.tokens import AUDIENCE_ROOM, Claims, Grant, Tier, TokenError, TokenExpired
-from shared.state.fleet import NoWorkerAvailable
-from shared.state.rooms import ChatMessage, Outcome
+from shared.security.tokens import AUDIENCE_ROOM, Claims, Grant, TokenError, TokenExpired
+from shared.state.limits import Holder
+from shared.state.presence import Seat
 
 JOIN_TIMEOUT_S = 5.0
 PING_INTERVAL_S = 20.0
@@ -30,21 +31,14 @@ PING_INTERVAL_S = 20.0
 SILENCE_S = 3 * PING_INTERVAL_S
 CLOSE_TIMEOUT_S = 1.0
 MAX_MALFORMED = 20
-MAX_MEDIA_REQUESTS = 4
-MEDIA_TIMEOUT_S = 6.0
 RETRY_AFTER_MS = 1000
 
-MESSAGES_PER_SECOND = {Tier.ANONYMOUS: 2, Tier.VIEWER: 5, Tier.PREMIUM: 10, Tier.STREAMER: 50}
+# Violations are told to Redis by so many.
+OFFENCES_COUNTED_BY = 10
 
-_SFU_CODES = {
-    "sdp_refused": ErrorCode.SDP_REFUSED,
-    "no_publisher": ErrorCode.NOT_LIVE,
-    "unknown_session": ErrorCode.SESSION_UNKNOWN,
-    "at_capacity": ErrorCode.NO_CAPACITY,
-    "draining": ErrorCode.NO_CAPACITY,
-}
+_BAD_FRAMES = frozenset({ErrorCode.MALFORMED, ErrorCode.KIND_UNKNOWN, ErrorCode.TOO_LARGE})
 
-Work = Coroutine[Any, Any, m.ServerMessage]
+_OFFENCES = _BAD_FRAMES | {ErrorCode.RATE_LIMITED, ErrorCode.FORBIDDEN}
 
 log = get_logger(__name__)
 
@@ -57,113 +51,245 @@ class _Closed(Exception):  # noqa: N818 - not an error: the end of a conversatio
 
 
 class Connection:
-    """Serves one accepted socket. `run` returns when it is over; it never raises but for cancellation."""
+    """Serves one accepted socket, given the server's own `receive` and `send` (see `functions.raw_socket`)."""
 
-    def __init__(self, context: Context, socket: WebSocket[Any, Any, Any], room: str) -> None:
+    def __init__(
+        self,
+        context: Context,
+        room: str,
+        codec: Codec,
+        receive: Callable[[], Awaitable[Any]],
+        send: RawSend,
+        *,
+        address: str,
+    ) -> None:
+        """`address` is what limits of the client's address are counted by, '' where that is not known."""
         self.id = secrets.token_hex(6)
+        self._address = address
+        self._offences = 0
+        self.outbox = Outbox(send, codec, self._interrupt)
         self._context = context
-        self._socket = socket
         self._room = room
-        self._outbox = Outbox()
-        self._claims = Claims(sub="")
+        self._codec = codec
+        self._receive_event = receive
+        self._send = send
+        self._task: asyncio.Task[Any] | None = None
+        self._interrupted = False
+        self._heard_at = 0.0
         self._malformed = 0
-        self._publishing: set[str] = set()
-        self._media: set[asyncio.Task[None]] = set()
+        self._claims = Claims(sub="")
+        # Each concern has a budget of its own: pings and signaling go on however much somebody types.
+        self._pings, self._signals, self._ephemera, self._requests = map(
+            Budget, (PINGS, SIGNALING, EPHEMERAL, REQUESTS)
+        )
+        self._media: MediaRequests | None = None
+        self._next_event: asyncio.Future[Any] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._backed_off = False
+        self._displaced = False
+        self._expelled = False
+        self.seat: Seat | None = None
+        self.holder: Holder | None = None
 
     async def run(self) -> None:
-        """Talk until the peer leaves, misbehaves or stalls."""
-        talking = asyncio.create_task(self._talk(), name=f"talk-{self.id}")
-        writing = asyncio.create_task(self._outbox.drain_into(self._send), name=f"write-{self.id}")
-        stalled = asyncio.create_task(self._outbox.overflowed.wait(), name=f"stalled-{self.id}")
-        tasks = {talking, writing, stalled}
+        """Talk until the peer leaves, misbehaves, falls silent or stalls. Never raises but for cancellation."""
+        self._task = asyncio.current_task()
+        code: CloseCode | None = CloseCode.TRY_AGAIN
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            code: CloseCode | None = None
-            if stalled.done():
-                code = CloseCode.TOO_SLOW
-            elif talking.done():
-                error = talking.exception()
-                code = error.code if isinstance(error, _Closed) else CloseCode.TRY_AGAIN
-                if error is not None and not isinstance(error, _Closed):
-                    log.error("connection_failed", exc_info=error)
-                if code is not None:
-                    # What the peer is closed for was said in an error frame: let it get out first.
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(self._outbox.flushed(), CLOSE_TIMEOUT_S)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._talk()
+        except _Closed as closed:
+            code = closed.code
+        except asyncio.CancelledError:
+            if not self._interrupted or self._task is None:
+                raise
+            # Our own doing: the wait for the next frame could be ended in no other way.
+            self._task.uncancel()
+            code = self._why_interrupted()
+        except Exception:
+            log.exception("connection_failed")
+        # From here on nothing may cut the farewell short.
+        self._interrupted = True
         await self._close(code)
-        # A client that leaves sends `hangup` and closes: what it asked for is carried out all the same.
-        if self._media:
-            await asyncio.wait(self._media, timeout=MEDIA_TIMEOUT_S)
-        for task in self._media:
+        for task in self._tasks:
             task.cancel()
+        if self._media is not None:
+            await self._media.settle()
+        if self.seat is not None:
+            self._context.desk.leave(self._room, self.id)
+        if self.holder is not None:
+            with suppress(RedisError, OSError):
+                await self._context.reception.limits.close(self.holder, self.id)
+
+    def put(self, message: m.ServerMessage) -> None:
+        """Send a message to this socket alone."""
+        self.outbox.put(message)
+
+    def refuse(self, error: ProtocolError) -> None:
+        """Send an error frame."""
+        metrics.ERRORS_OUT.labels(error.code.name.lower()).inc()
+        if error.code in _OFFENCES:
+            self._offences += 1
+            if self._offences == OFFENCES_COUNTED_BY:
+                self._begin(self._offended())
+        self.outbox.put(m.Error(error.code, error.message, error.reference, error.retry_after_ms))
+
+    def expire(self, now: float) -> None:
+        """Give the peer up if it has been silent for too long; `now` is loop time."""
+        if now - self._heard_at > SILENCE_S:
+            self._interrupt()
+
+    def displace(self) -> None:
+        """Close: a newer connection of the same identity took this one's place."""
+        self._displaced = True
+        self._interrupt()
+
+    def expel(self) -> None:
+        """Close: this participant was banned."""
+        self._expelled = True
+        self.refuse(ProtocolError(ErrorCode.BANNED, "you may not be in this room"))
+        self._interrupt()
 
     async def _talk(self) -> None:
+        loop = asyncio.get_running_loop()
         try:
-            membership = await asyncio.wait_for(self._join(), JOIN_TIMEOUT_S)
+            async with asyncio.timeout(JOIN_TIMEOUT_S) as deadline:
+                claims, membership = await self._join(deadline)
         except TimeoutError:
             metrics.JOINS.labels("timeout").inc()
             raise _Closed(CloseCode.JOIN_TIMEOUT) from None
+        self._media = MediaRequests(self._context.sfu, claims, self)
+        self._claims = claims
+        submissions = Submissions(self._context.hub.appender, self._room, claims, self)
+        self._heard_at = loop.time()
+        self._context.sockets.add(self)
+        self._context.door.add(self._room, self, moderates=Grant.MODERATE in claims.grants)
         metrics.CONNECTIONS.inc()
         try:
             while True:
+                frame = await self._receive()
+                self._heard_at = loop.time()
                 try:
-                    message = m.decode_client(await asyncio.wait_for(self._receive(), SILENCE_S))
-                    metrics.FRAMES_IN.labels(type(message).__name__.lower()).inc()
-                    await self._handle(message)
+                    self._handle(self._codec.decode_client(frame), submissions)
                 except ProtocolError as error:
-                    self._refuse(error)
-                except TimeoutError:
-                    raise _Closed(CloseCode.GOING_AWAY) from None
+                    self._count(error)
+                if submissions.crowded:
+                    await submissions.keep_up()
         finally:
             metrics.CONNECTIONS.dec()
+            self._context.sockets.discard(self)
+            self._context.door.remove(self._room, self)
             self._context.hub.leave(self._room, membership)
 
-    async def _join(self) -> Membership:
+    def _handle(self, message: m.ClientMessage, submissions: Submissions) -> None:  # noqa: C901 - a dispatch table
+        metrics.FRAMES_IN.labels(type(message).__name__.lower()).inc()
+        match message:
+            case m.Chat():
+                submissions.chat(message)
+            case m.Ping():
+                self._spend(self._pings)
+                self.put(m.Pong(message.nonce))
+            case m.Gift():
+                submissions.gift(message)
+            case m.React():
+                if not self._ephemera.spend():
+                    self._context.ephemeral.react(self._room, message.reaction, message.count)
+            case m.Typing():
+                if not self._ephemera.spend():
+                    self._context.ephemeral.type(self._room, self._claims.sub, self._claims.name)
+            case m.Playback():
+                metrics.PLAYBACK_BITRATE.observe(message.bitrate_kbps * 1000)
+                metrics.PLAYBACK_FREEZES.inc(message.freezes)
+            case m.Moderate() | m.Configure() | m.Admit() | m.People():
+                self._spend(self._requests, message.request)
+                self._begin(self._carry_out(message))
+            case m.Publish() | m.Subscribe() | m.Accept() | m.Hangup() | m.Candidate() | m.Candidates():
+                self._spend(self._signals, getattr(message, "request", None))
+                assert self._media is not None  # noqa: S101 - made at the join
+                self._media.begin(message)
+            case m.Join():
+                raise ProtocolError(ErrorCode.JOINED_ALREADY, "this socket has joined already")
+
+    async def _carry_out(self, message: ControlMessage) -> None:
+        try:
+            self.put(await self._context.room_desk.carry_out(self._room, self._claims, message))
+        except ProtocolError as error:
+            self.refuse(error)
+        except (RedisError, OSError):
+            problem = "the room cannot be reached at the moment"
+            self.refuse(
+                ProtocolError(ErrorCode.UNAVAILABLE, problem, reference=message.request, retry_after_ms=RETRY_AFTER_MS)
+            )
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name=f"request-{self.id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _spend(self, budget: Budget, reference: int | None = None) -> None:
+        if wait_ms := budget.spend():
+            raise ProtocolError(ErrorCode.RATE_LIMITED, "too fast", reference=reference, retry_after_ms=wait_ms)
+
+    async def _join(self, deadline: asyncio.Timeout) -> tuple[Claims, Membership]:
         while True:
+            frame = await self._receive()
             try:
-                message = m.decode_client(await self._receive())
+                message = self._codec.decode_client(frame)
             except ProtocolError as error:
-                self._refuse(error)
+                self._count(error)
                 continue
             if isinstance(message, m.Join):
-                return await self._admit(message)
-            self._refuse(ProtocolError(ErrorCode.JOIN_EXPECTED, "the first frame must be a join"))
+                return await self._admit(message, deadline)
+            self._count(ProtocolError(ErrorCode.JOIN_EXPECTED, "the first frame must be a join"))
 
-    async def _admit(self, join: m.Join) -> Membership:
+    async def _admit(self, join: m.Join, deadline: asyncio.Timeout) -> tuple[Claims, Membership]:
         try:
             claims = self._context.tokens.verify(join.token, audience=AUDIENCE_ROOM)
         except TokenError as error:
             metrics.TOKENS_REFUSED.labels(error.code).inc()
+            self._offences = OFFENCES_COUNTED_BY
+            await self._offended()
             expired = isinstance(error, TokenExpired)
             code = ErrorCode.TOKEN_EXPIRED if expired else ErrorCode.UNAUTHORIZED
             raise self._refused_join(code, str(error), CloseCode.UNAUTHORIZED) from None
         if claims.room != self._room or Grant.SUBSCRIBE not in claims.grants:
             raise self._refused_join(ErrorCode.FORBIDDEN, "the token is not for this room", CloseCode.FORBIDDEN)
-        self._claims = claims
+        return claims, await self._enter(claims, join, deadline)
+
+    async def _enter(self, claims: Claims, join: m.Join, deadline: asyncio.Timeout) -> Membership:
         watches = Grant.PUBLISH not in claims.grants
+        self.seat = Seat(
+            self.id,
+            claims.sub,
+            claims.name,
+            "viewer" if watches else "streamer",
+            watches=watches,
+            moderates=Grant.MODERATE in claims.grants,
+        )
+        reception, room = self._context.reception, self._room
+        holder = Holder(claims.sub, claims.tier)
         try:
-            membership, position = await self._context.hub.join(
-                self._room, self._outbox, watches=watches, epoch=join.epoch, offset=join.offset
-            )
+            await reception.come_from(self._address)
+            await reception.open(room, holder, self.id, resumes=join.epoch is not None)
+            self.holder = holder
+            # Who waits for somebody's decision may wait.
+            viewers = await reception.seat(room, self.seat, self, lambda: deadline.reschedule(None))
+            membership, position = await self._context.hub.join(room, self.outbox, epoch=join.epoch, offset=join.offset)
+        except Turned as turned:
+            raise self._refused_join(turned.code, str(turned), turned.close, turned.retry_after_ms) from None
         except (RedisError, OSError) as error:
             log.warning("join_failed", error=type(error).__name__)
-            raise self._refused_join(
-                ErrorCode.UNAVAILABLE, "the room cannot be reached at the moment", CloseCode.TRY_AGAIN
-            ) from None
-        self._put(
+            problem = "the room cannot be reached at the moment"
+            raise self._refused_join(ErrorCode.UNAVAILABLE, problem, CloseCode.TRY_AGAIN, RETRY_AFTER_MS) from None
+        self.put(
             m.Welcome(
                 connection=self.id,
                 participant=claims.sub,
                 name=claims.name,
-                role="viewer" if watches else "streamer",
+                role=self.seat.role,
                 epoch=position.epoch,
                 offset=position.offset,
                 live=bool(position.live_session),
-                viewers=self._context.hub.viewers(self._room),
+                viewers=viewers,
                 ping_ms=int(PING_INTERVAL_S * 1000),
                 instance=self._context.settings.instance,
             )
@@ -171,144 +297,112 @@ class Connection:
         if position.gap:
             metrics.GAPS.labels(position.gap).inc()
             first = position.entries[0][0] if position.entries else position.offset
-            self._put(m.Gap(position.gap, position.epoch, first))
+            self.put(m.Gap(position.gap, position.epoch, first))
         membership.activate(position)
         metrics.JOINS.labels("resumed" if join.epoch else "fresh").inc()
-        log.info("joined", room=self._room, participant=claims.sub, resumed=join.epoch is not None)
+        log.info("joined", room=room, participant=claims.sub, resumed=join.epoch is not None)
         return membership
 
-    async def _handle(self, message: m.ClientMessage) -> None:
-        match message:
-            case m.Chat():
-                await self._chat(message)
-            case m.Ping():
-                self._put(m.Pong(message.nonce))
-            case m.Join():
-                raise ProtocolError(ErrorCode.JOINED_ALREADY, "this socket has joined already")
-            case m.Publish():
-                self._begin(Grant.PUBLISH, message.request, self._publish(message))
-            case m.Subscribe():
-                self._begin(Grant.SUBSCRIBE, message.request, self._subscribe(message))
-            case m.Accept():
-                self._begin(Grant.SUBSCRIBE, message.request, self._accept(message))
-            case m.Hangup():
-                self._begin(None, message.request, self._hangup(message))
-
-    async def _chat(self, message: m.Chat) -> None:
-        self._require(Grant.CHAT, message.message_id)
-        text = chat_text(message.text, message.message_id)
-        claims = self._claims
+    async def idle(self, woken: Awaitable[object]) -> None:
+        """Answer pings while waiting at the door, until `woken` is done or timed out."""
+        waiting = asyncio.ensure_future(woken)
         try:
-            outcome, value = await self._context.hub.appender.append(
-                self._room,
-                ChatMessage(claims.sub, claims.name, message.message_id, text, MESSAGES_PER_SECOND[claims.tier]),
-            )
-        except (RedisError, OSError, Backlogged):
-            problem = "not sent yet: the room cannot be reached at the moment"
-            raise ProtocolError(
-                ErrorCode.UNAVAILABLE, problem, reference=message.message_id, retry_after_ms=RETRY_AFTER_MS
-            ) from None
-        if outcome is Outcome.TOO_FAST:
-            raise ProtocolError(ErrorCode.RATE_LIMITED, "too fast", reference=message.message_id, retry_after_ms=value)
-        self._put(m.Sent(message.message_id, value))
+            while not waiting.done():
+                if self._next_event is None:
+                    self._next_event = asyncio.ensure_future(self._receive_event())
+                await asyncio.wait({waiting, self._next_event}, return_when=asyncio.FIRST_COMPLETED)
+                if self._next_event.done():
+                    self._serve_waiting(await self._receive())
+        finally:
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
 
-    def _begin(self, grant: Grant | None, request: int, work: Work) -> None:
-        """Let a media request run beside the chat: a slow worker must not hold up messages."""
-        if len(self._media) >= MAX_MEDIA_REQUESTS:
-            work.close()
-            problem = "too many media requests at once"
-            raise ProtocolError(ErrorCode.RATE_LIMITED, problem, reference=request, retry_after_ms=RETRY_AFTER_MS)
+    def _serve_waiting(self, frame: bytes | str) -> None:
         try:
-            if grant is not None:
-                self._require(grant, request)
-        except ProtocolError:
-            work.close()
-            raise
-        task = asyncio.create_task(self._answer_request(request, work), name=f"media-{self.id}-{request}")
-        self._media.add(task)
-        task.add_done_callback(self._media.discard)
-
-    async def _answer_request(self, request: int, work: Work) -> None:
-        try:
-            self._put(await work)
-        except SfuError as refused:
-            code = _SFU_CODES.get(refused.code, ErrorCode.UNAVAILABLE)
-            error = ProtocolError(code, refused.detail, reference=request)
-        except NoWorkerAvailable as refused:
-            error = ProtocolError(ErrorCode.NO_CAPACITY, str(refused), reference=request, retry_after_ms=RETRY_AFTER_MS)
-        except (RedisError, OSError):
-            problem = "the media servers cannot be reached at the moment"
-            error = ProtocolError(ErrorCode.UNAVAILABLE, problem, reference=request, retry_after_ms=RETRY_AFTER_MS)
-        else:
+            message = self._codec.decode_client(frame)
+        except ProtocolError as error:
+            self._count(error)
             return
-        self._refuse(error)
+        if isinstance(message, m.Ping):
+            self.put(m.Pong(message.nonce))
+        else:
+            self._count(ProtocolError(ErrorCode.JOIN_EXPECTED, "you are not in the room yet"))
 
-    async def _publish(self, message: m.Publish) -> m.ServerMessage:
-        session = await self._context.sfu.publish(self._claims, message.sdp)
-        self._publishing.add(session.session)
-        return m.Answer(message.request, session.session, session.sdp)
-
-    async def _subscribe(self, message: m.Subscribe) -> m.ServerMessage:
-        session = await self._context.sfu.subscribe(self._claims)
-        return m.Offer(message.request, session.session, session.sdp)
-
-    async def _accept(self, message: m.Accept) -> m.ServerMessage:
-        await self._context.sfu.answer(self._claims, message.session, message.sdp)
-        return m.Done(message.request)
-
-    async def _hangup(self, message: m.Hangup) -> m.ServerMessage:
-        await self._context.sfu.end(self._claims, message.session)
-        self._publishing.discard(message.session)
-        return m.Done(message.request)
-
-    def _require(self, grant: Grant, reference: int) -> None:
-        if grant not in self._claims.grants:
-            raise ProtocolError(ErrorCode.FORBIDDEN, f"the token does not grant {grant}", reference=reference)
-
-    async def _receive(self) -> bytes:
+    async def _receive(self) -> bytes | str:
         try:
-            event: Any = await self._socket.receive()
-        except (WebSocketDisconnect, RuntimeError):
+            # One may be under way already, begun while this socket waited at the door.
+            event: Any = await (self._next_event or self._receive_event())
+            self._next_event = None
+        except RuntimeError:
             raise _Closed(None) from None
-        if event["type"] == "websocket.disconnect":
-            await self._left(event.get("code"))
-            raise _Closed(None)
-        data = event.get("bytes")
-        if data is None:
-            raise ProtocolError(ErrorCode.MALFORMED, "expected a binary frame")
-        return bytes(data)
+        if event["type"] == "websocket.receive":
+            data = event.get("bytes")
+            return data if data is not None else str(event.get("text"))
+        if event.get("code") in {CloseCode.NORMAL, CloseCode.GOING_AWAY} and self._media is not None:
+            # A publisher who leaves in so many words ends the stream; one whose link broke may come back to it.
+            await self._media.end_publishing()
+        raise _Closed(None)
 
-    async def _left(self, code: int | None) -> None:
-        """A publisher who leaves in so many words ends the stream; one whose link broke may come back to it."""
-        if code in {CloseCode.NORMAL, CloseCode.GOING_AWAY}:
-            for session in self._publishing:
-                with suppress(SfuError, RedisError, OSError):
-                    await self._context.sfu.end(self._claims, session)
-
-    def _refused_join(self, code: ErrorCode, problem: str, close: CloseCode) -> _Closed:
+    def _refused_join(
+        self, code: ErrorCode, problem: str, close: CloseCode, retry_after_ms: int | None = None
+    ) -> _Closed:
         metrics.JOINS.labels(code.name.lower()).inc()
-        self._put(m.Error(code, problem, None, RETRY_AFTER_MS if code is ErrorCode.UNAVAILABLE else None))
-        metrics.ERRORS_OUT.labels(code.name.lower()).inc()
+        self.refuse(ProtocolError(code, problem, retry_after_ms=retry_after_ms))
         return _Closed(close)
 
-    def _refuse(self, error: ProtocolError) -> None:
-        metrics.ERRORS_OUT.labels(error.code.name.lower()).inc()
-        self._put(m.Error(error.code, error.message, error.reference, error.retry_after_ms))
-        if error.code in {ErrorCode.MALFORMED, ErrorCode.KIND_UNKNOWN, ErrorCode.TOO_LARGE}:
+    async def _offended(self) -> None:
+        """Count violations against identity and address; who goes on is backed off, ever longer."""
+        weight, self._offences = self._offences, 0
+        with suppress(RedisError, OSError):
+            wait_ms = await self._context.reception.limits.offended(
+                identity=self._claims.sub, address=self._address, weight=weight
+            )
+            if wait_ms and self.seat is not None:
+                self._backed_off = True
+                self.refuse(ProtocolError(ErrorCode.BACKED_OFF, "come back later", retry_after_ms=wait_ms))
+                self._interrupt()
+
+    def _count(self, error: ProtocolError) -> None:
+        self.refuse(error)
+        if error.code in _BAD_FRAMES:
             self._malformed += 1
             if self._malformed >= MAX_MALFORMED:
                 raise _Closed(CloseCode.MALFORMED)
 
-    def _put(self, message: m.ServerMessage) -> None:
-        self._outbox.put(m.encode(message))
+    def _interrupt(self) -> None:
+        if self._task is not None and not self._interrupted:
+            self._interrupted = True
+            self._task.cancel()
 
-    async def _send(self, frame: bytes) -> None:
-        await self._socket.send_data(frame, mode="binary")
+    def _why_interrupted(self) -> CloseCode | None:
+        if self.outbox.overflowed:
+            return CloseCode.TOO_SLOW
+        if self._backed_off:
+            return CloseCode.TOO_MANY
+        if self._displaced:
+            return CloseCode.DISPLACED
+        if self._expelled:
+            return CloseCode.FORBIDDEN
+        # An outbox that closed by itself found the peer gone; else it was silent.
+        return None if self.outbox.closed else CloseCode.GOING_AWAY
 
     async def _close(self, code: CloseCode | None) -> None:
         if code is None:
+            self.outbox.close()
             return
         metrics.CLOSES.labels(str(int(code))).inc()
+        # What the peer is closed for was said in an error frame: let it get out first.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                while not self.outbox.settled:  # noqa: ASYNC110 - happens once per connection
+                    await asyncio.sleep(0.005)
+        self.outbox.close()
+        if self._next_event is not None:
+            # Granian does not close while a receive is under way.
+            self._next_event.cancel()
+            await asyncio.sleep(0)
         # The close of a stalled peer waits for ever, and a peer that has gone raises.
-        with suppress(TimeoutError, RuntimeError, WebSocketDisconnect):
-            await asyncio.wait_for(self._socket.close(code=int(code), reason=code.name.lower()), CLOSE_TIMEOUT_S)
+        message = {"type": "websocket.close", "code": int(code), "reason": code.name.lower()}
+        with suppress(TimeoutError, RuntimeError):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._send(message)

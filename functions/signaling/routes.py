@@ -2,19 +2,26 @@
 
 import asyncio
 import random
+from contextlib import suppress
 from typing import Any
 
 from litestar import WebSocket, websocket
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler
+from redis.exceptions import RedisError
 from structlog import get_logger
 from structlog.contextvars import bound_contextvars
 
 from functions.context import Context
+from functions.raw_socket import raw_of
 from functions.signaling.connection import Connection
-from shared.protocol.messages import SUBPROTOCOL, Move, encode
+from shared.protocol.codec import negotiate
+from shared.protocol.messages import Move
 from shared.state.directory import parse_room_id
+from shared.state.limits import HOLD_INTERVAL_S
+
+SWEEP_S = 5.0
 
 log = get_logger(__name__)
 
@@ -25,27 +32,53 @@ async def room_socket(
 ) -> None:
     """One participant's connection; SPEC.md beside `shared.protocol` says what is spoken on it."""
     room = parse_room_id(room_id)
-    if room is None or SUBPROTOCOL not in socket.scope["subprotocols"]:
+    codec = negotiate(socket.scope["subprotocols"])
+    if room is None or codec is None:
         # Closed before it is accepted, so the client's handshake fails with status 403.
         await socket.close(code=4404 if room is None else 1002)
         return
-    await socket.accept(subprotocols=SUBPROTOCOL)
-    connection = Connection(context, socket, room)
+    await socket.accept(subprotocols=codec.subprotocol)
+    receive, send = raw_of(socket)
+    peer = socket.client.host if socket.client else ""
+    address = context.trusted_proxies.prefix(peer, socket.headers.get("x-forwarded-for", ""))
+    connection = Connection(context, room, codec, receive, send, address=address)
     with bound_contextvars(connection=connection.id):
         await connection.run()
 
 
+async def expire_silent(context: Context) -> None:
+    """Give up sockets from which nothing has come for too long, until cancelled."""
+    while True:
+        await asyncio.sleep(SWEEP_S)
+        now = asyncio.get_running_loop().time()
+        for socket in tuple(context.sockets):
+            socket.expire(now)
+
+
+async def hold_places(context: Context) -> None:
+    """Renew each socket's place among its identity's connections, spread over the interval, until cancelled."""
+    while True:
+        sockets = tuple(context.sockets)
+        for socket in sockets:
+            # A displaced socket learns it from a command at once; this is for when that was missed.
+            with suppress(RedisError, OSError):
+                if socket.holder is not None and not await context.reception.limits.hold(socket.holder, socket.id):
+                    socket.displace()
+            await asyncio.sleep(HOLD_INTERVAL_S / (len(sockets) + 1))
+        if not sockets:
+            await asyncio.sleep(1.0)
+
+
 async def drain_sockets(context: Context, deadline_s: float) -> None:
     """Tell every client to move, each after its own random delay, and wait until they have or time is up."""
-    outboxes = context.hub.outboxes()
-    for outbox in outboxes:
+    for outbox in context.hub.outboxes():
         delay_ms = random.uniform(0, deadline_s * 500)  # noqa: S311 - spreads load
-        outbox.put(encode(Move(int(delay_ms))))
+        outbox.put(Move(int(delay_ms)))
     try:
         async with asyncio.timeout(deadline_s):
             await context.hub.emptied()
     except TimeoutError:
-        log.warning("drain_deadline", sockets_left=len(context.hub.outboxes()))
+        log.warning("drain_deadline", sockets_left=len(context.sockets))
 
 
 ROUTES: list[ControllerRouterHandler] = [room_socket]

@@ -4,6 +4,7 @@ A lost connection costs latency, never events: each log is read on from the last
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ BLOCK_MS = 2000
 BATCH_EVENTS = 500
 RETRY_S = 0.2
 INTERRUPT_RETRY_S = 0.003
+# A busy process reads what has come in so long together; an idle one reads at once.
+TICK_S = 0.004
 
 Deliver = Callable[[str, Sequence[Entry]], None]
 
@@ -39,6 +42,8 @@ class Tail:
         self._changed = asyncio.Event()
         self._occupied = asyncio.Event()
         self._client_id = 0
+        # How often the connection was lost: what was read before may not be what the server has now.
+        self.interruptions = 0
 
     def follow(self, room: str, offset: int) -> None:
         """Read the room's log from after `offset` on."""
@@ -77,8 +82,11 @@ class Tail:
             try:
                 self._client_id = await redis.client_id()
                 while True:
+                    began = time.perf_counter()
                     await self._read_once(redis)
+                    await asyncio.sleep(max(0.0, TICK_S - (time.perf_counter() - began)))
             except (RedisError, OSError, TimeoutError) as error:
+                self.interruptions += 1
                 metrics.TAIL_ERRORS.inc()
                 log.warning("tail_interrupted", error=type(error).__name__)
                 await asyncio.sleep(RETRY_S)

@@ -200,6 +200,7 @@ async def test_the_openapi_document_has_every_route_and_no_internal_one(http: ht
         "/v1/guests",
         "/v1/rooms",
         "/v1/rooms/{room_id}",
+        "/v1/rooms/{room_id}/messages",
         "/v1/rooms/{room_id}/tokens",
         "/v1/rooms/{room_id}/whip",
         "/v1/rooms/{room_id}/whep",
