@@ -10,6 +10,7 @@ import "./styles/home.css";
 import "./styles/room.css";
 import "./styles/studio.css";
 import "./styles/chat.css";
+import "./styles/live.css";
 
 const root = document.getElementById("root");
 if (root === null) throw new Error("The page has no #root element.");

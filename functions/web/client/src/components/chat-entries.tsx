@@ -1,7 +1,9 @@
 import { memo, type ReactNode } from "react";
 
+import type { Moderation } from "../room/connection.ts";
 import type { ChatEntry, NoticeEntry } from "../room/timeline.ts";
 import { Icon } from "./icons.tsx";
+import { MessageMenu } from "./message-menu.tsx";
 
 const NAME_COLOURS = 8;
 
@@ -12,9 +14,11 @@ interface MessageProps {
   /** Whether the sender's name stands above it: not when they go on speaking. */
   readonly headed: boolean;
   readonly onRetry: (messageId: number) => void;
+  /** Given to those who may. */
+  readonly onModerate?: ((moderation: Moderation) => void) | undefined;
 }
 
-export const Message = memo(function Message({ entry, headed, onRetry }: MessageProps): ReactNode {
+export const Message = memo(function Message({ entry, headed, onRetry, onModerate }: MessageProps): ReactNode {
   const at = new Date(entry.at);
   return (
     <li
@@ -31,6 +35,7 @@ export const Message = memo(function Message({ entry, headed, onRetry }: Message
         </div>
       )}
       <p title={TIME.format(at)}>{entry.text}</p>
+      {onModerate !== undefined && !entry.own && <MessageMenu entry={entry} onModerate={onModerate} />}
       {entry.status === "pending" && <span className="message-note">{entry.note ?? "Sending…"}</span>}
       {entry.status === "failed" && (
         <span className="message-note failed" role="alert">

@@ -8,7 +8,13 @@ function countCharacters(text: string): number {
   return Array.from(text).length;
 }
 
-export function ChatInput({ onSend }: { readonly onSend: (text: string) => void }): ReactNode {
+interface ChatInputProps {
+  readonly onSend: (text: string) => void;
+  /** At every change that is not the end of it. */
+  readonly onTyping?: (() => void) | undefined;
+}
+
+export function ChatInput({ onSend, onTyping }: ChatInputProps): ReactNode {
   const [text, setText] = useState("");
   const trimmed = text.trim();
   const remaining = MAX_CHAT_CHARACTERS - countCharacters(trimmed);
@@ -48,6 +54,7 @@ export function ChatInput({ onSend }: { readonly onSend: (text: string) => void 
         enterKeyHint="send"
         onChange={(event) => {
           setText(event.target.value);
+          if (event.target.value !== "") onTyping?.();
         }}
         onKeyDown={onKeyDown}
       />

@@ -1,6 +1,7 @@
 // @vitest-environment jsdom
 import { cleanup, render, screen } from "@testing-library/react";
 import { userEvent } from "@testing-library/user-event";
+import type { ReactNode } from "react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import type { ChatEntry, Timeline } from "../room/timeline.ts";
@@ -14,6 +15,7 @@ function chat(messageId: number, change: Partial<ChatEntry> = {}): ChatEntry {
     sender: "bo",
     name: "Bo",
     text: `text ${messageId}`,
+    offset: messageId * 1_000_000,
     at: messageId * 1000,
     own: false,
     status: "sent",
@@ -99,5 +101,40 @@ describe("ChatPanel", () => {
     show({ log: [notice, chat(1)], unsent: [] });
     expect(screen.getByTestId("notice").textContent).toContain("Bo is live");
     expect(screen.getByRole("log").getAttribute("aria-live")).toBe("polite");
+  });
+
+  it("lets a moderator act on what others wrote, and nobody else", async () => {
+    const onModerate = vi.fn();
+    const timeline = { log: [chat(1), chat(2, { own: true })], unsent: [] };
+    const panel = (moderator: boolean): ReactNode => (
+      <ChatPanel
+        timeline={timeline}
+        connection="connected"
+        {...handlers}
+        onModerate={moderator ? onModerate : undefined}
+      />
+    );
+    const { rerender } = render(panel(false));
+    expect(screen.queryByTestId("message-menu")).toBeNull();
+    rerender(panel(true));
+    for (const action of ["message-delete", "message-time-out", "message-ban"]) {
+      await userEvent.click(screen.getByTestId("message-menu"));
+      await userEvent.click(screen.getByTestId(action));
+    }
+    expect(onModerate.mock.calls.flat()).toEqual([
+      { action: 1, participant: null, offset: 1_000_000, seconds: null },
+      { action: 2, participant: "bo", offset: null, seconds: 600 },
+      { action: 3, participant: "bo", offset: null, seconds: null },
+    ]);
+  });
+
+  it("tells of typing, one's own and others'", async () => {
+    const onTyping = vi.fn();
+    const timeline = { log: [], unsent: [] };
+    const typists = { names: ["Bo", "Cy", "Di"], count: 5 };
+    render(<ChatPanel timeline={timeline} connection="connected" {...handlers} typists={typists} onTyping={onTyping} />);
+    expect(screen.getByTestId("typing").textContent).toBe("Bo and 4 others are typing…");
+    await userEvent.type(screen.getByLabelText("Message"), "a{Backspace}");
+    expect(onTyping).toHaveBeenCalledOnce();
   });
 });

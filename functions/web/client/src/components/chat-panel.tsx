@@ -1,6 +1,8 @@
 import type { ReactNode } from "react";
 
-import type { ConnectionState } from "../room/connection.ts";
+import type { ConnectionState, Moderation } from "../room/connection.ts";
+import { typingSentence } from "../room/sentences.ts";
+import type { Typists } from "../room/state.ts";
 import type { Timeline, TimelineEntry } from "../room/timeline.ts";
 import { Message, Notice } from "./chat-entries.tsx";
 import { ChatInput } from "./chat-input.tsx";
@@ -10,17 +12,33 @@ import { useStickToEnd } from "./use-stick-to-end.ts";
 interface ChatPanelProps {
   readonly timeline: Timeline;
   readonly connection: ConnectionState;
+  readonly typists?: Typists;
   readonly onSend: (text: string) => void;
   readonly onRetry: (messageId: number) => void;
   readonly onReconnect: () => void;
+  readonly onTyping?: () => void;
+  /** Given to those who may; the same function over time, or every message is drawn anew. */
+  readonly onModerate?: ((moderation: Moderation) => void) | undefined;
 }
 
 /** A pause after which the same sender is named again. */
 const GROUP_MS = 5 * 60_000;
 
-export function ChatPanel({ timeline, connection, onSend, onRetry, onReconnect }: ChatPanelProps): ReactNode {
+const NOBODY: Typists = { names: [], count: 0 };
+
+export function ChatPanel({
+  timeline,
+  connection,
+  typists = NOBODY,
+  onSend,
+  onRetry,
+  onReconnect,
+  onTyping,
+  onModerate,
+}: ChatPanelProps): ReactNode {
   const entries: readonly TimelineEntry[] = [...timeline.log, ...timeline.unsent];
   const { ref, onScroll, unseen, toEnd } = useStickToEnd<HTMLOListElement>(entries.at(-1)?.key);
+  const typing = typingSentence(typists);
   const slowed = timeline.unsent.some(({ status, note }) => status === "pending" && note !== null);
 
   return (
@@ -51,7 +69,13 @@ export function ChatPanel({ timeline, connection, onSend, onRetry, onReconnect }
             entry.kind === "notice" ? (
               <Notice key={entry.key} entry={entry} />
             ) : (
-              <Message key={entry.key} entry={entry} headed={startsGroup(entries[index - 1], entry)} onRetry={onRetry} />
+              <Message
+                key={entry.key}
+                entry={entry}
+                headed={startsGroup(entries[index - 1], entry)}
+                onRetry={onRetry}
+                onModerate={onModerate}
+              />
             ),
           )}
         </ol>
@@ -67,7 +91,9 @@ export function ChatPanel({ timeline, connection, onSend, onRetry, onReconnect }
           <span>Your messages wait their turn: they are sent as soon as the room accepts them.</span>
         </div>
       )}
+      <div className="typing-line">{typing !== null && <p data-testid="typing">{typing}</p>}</div>
       <ChatInput
+        onTyping={onTyping}
         onSend={(text) => {
           onSend(text);
           toEnd();

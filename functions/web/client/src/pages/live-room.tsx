@@ -1,16 +1,21 @@
-import { useEffect, type ReactNode } from "react";
+import { useCallback, useEffect, useState, type ReactNode } from "react";
 
 import type { ApiClient, Room } from "../api/client.ts";
+import { describeError } from "../api/problem.ts";
 import { ChatPanel } from "../components/chat-panel.tsx";
+import { ObstacleScreen, RefusalScreen, WaitingScreen } from "../components/door-screens.tsx";
 import { ConnectionBadge } from "../components/connection-badge.tsx";
 import { EncoderCard } from "../components/encoder-card.tsx";
 import { Icon, Logo } from "../components/icons.tsx";
-import { MessageScreen } from "../components/message-screen.tsx";
+import { KnocksPanel } from "../components/knocks-panel.tsx";
 import { Player } from "../components/player.tsx";
+import { ReactionBar } from "../components/reaction-bar.tsx";
 import { LiveBadge, ViewerCount } from "../components/room-facts.tsx";
+import { SettingsCard } from "../components/settings-card.tsx";
 import { ShareCard } from "../components/share-card.tsx";
 import { Studio } from "../components/studio.tsx";
 import type { Role } from "../protocol/messages.ts";
+import type { Moderation } from "../room/connection.ts";
 import type { RoomSession, SessionState } from "../room/session.ts";
 import { useSessionState } from "./use-room-visit.ts";
 
@@ -24,19 +29,54 @@ interface LiveRoomProps {
 /** The room itself: stage and chat side by side, on a phone one above the other. */
 export function LiveRoom({ api, room, role, session }: LiveRoomProps): ReactNode {
   const state = useSessionState(session);
+  const { refusal, waiting, obstacle, settings } = state.room;
+  const title = settings?.title ?? room.title;
+  const connected = state.room.connection === "connected";
+  const [problem, setProblem] = useState<string | null>(null);
 
   useEffect(() => {
-    document.title = `${room.title} · Headrace`;
+    document.title = `${title} · Headrace`;
     return () => {
       document.title = "Headrace";
     };
-  }, [room.title]);
+  }, [title]);
 
-  if (state.room.refusal !== null) {
-    return state.room.refusal === "room_unknown" ? (
-      <MessageScreen title="Room not found" text="This room does not exist any more." />
-    ) : (
-      <MessageScreen title="You cannot enter this room" text="The streamer does not let you in." />
+  const moderate = useCallback(
+    (moderation: Moderation): void => {
+      setProblem(null);
+      session.moderate(moderation).catch((error: unknown) => {
+        setProblem(describeError(error));
+      });
+    },
+    [session],
+  );
+  const retryChat = useCallback(
+    (messageId: number): void => {
+      session.retryChat(messageId);
+    },
+    [session],
+  );
+
+  if (refusal !== null) {
+    return (
+      <RefusalScreen
+        refusal={refusal}
+        onTakeOver={() => {
+          session.takeOver();
+        }}
+      />
+    );
+  }
+  if (waiting !== null) return <WaitingScreen title={title} position={waiting} />;
+  // Whoever was in already keeps what they see while the connection tries to come back.
+  if (obstacle !== null && state.room.welcome === null) {
+    return (
+      <ObstacleScreen
+        obstacle={obstacle}
+        onRetry={() => {
+          session.retryNow();
+        }}
+      />
     );
   }
   return (
@@ -55,18 +95,41 @@ export function LiveRoom({ api, room, role, session }: LiveRoomProps): ReactNode
             <StageStatus state={state} streamer={room.owner.name} />
           </Player>
         )}
+        <ReactionBar
+          floating={state.room.floating}
+          connected={connected}
+          onReact={(reaction) => {
+            session.react(reaction);
+          }}
+        />
+        {role === "streamer" && (
+          <KnocksPanel knocks={state.room.knocks} onAdmit={(admission) => session.admit(admission)} />
+        )}
+        {problem !== null && (
+          <p className="problem" role="alert">
+            {problem}
+          </p>
+        )}
         <div className="room-title">
           <span className="avatar" aria-hidden="true">
             {Array.from(room.owner.name)[0]?.toUpperCase()}
           </span>
           <div className="room-names">
-            <h1>{room.title}</h1>
+            <h1>{title}</h1>
             <p>{room.owner.name}</p>
           </div>
           <LiveBadge stream={state.room.stream} />
           <ViewerCount count={state.room.viewers} />
         </div>
         <div className="room-cards">
+          {role === "streamer" && (
+            <SettingsCard
+              settings={settings}
+              title={room.title}
+              connected={connected}
+              onConfigure={(change) => session.configure(change)}
+            />
+          )}
           <ShareCard roomId={room.id} />
           {role === "streamer" && <EncoderCard api={api} roomId={room.id} />}
         </div>
@@ -77,9 +140,12 @@ export function LiveRoom({ api, room, role, session }: LiveRoomProps): ReactNode
         onSend={(text) => {
           session.sendChat(text);
         }}
-        onRetry={(messageId) => {
-          session.retryChat(messageId);
+        typists={state.room.typists}
+        onTyping={() => {
+          session.typing();
         }}
+        onModerate={role === "streamer" ? moderate : undefined}
+        onRetry={retryChat}
         onReconnect={() => {
           session.retryNow();
         }}

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
 
+import { compressSdp } from "../protocol/sdp.ts";
 import { RoomConnection, type ConnectionNotice } from "./connection.ts";
 import { ConnectionLost, RequestRefused } from "./requests.ts";
 import { FakeClock, FakeSocket, settle } from "./testing.ts";
@@ -361,7 +362,7 @@ describe("requests", () => {
     const answer = connection.publish("offer");
     expect(socket().sent.slice(1)).toEqual([
       [5, 1],
-      [4, 2, "offer"],
+      [4, 2, compressSdp("offer")],
     ]);
     socket().receive(40, 2, "w1-pub", "answer sdp");
     socket().receive(39, 1, "w1-sub", "offer sdp");
@@ -390,5 +391,171 @@ describe("requests", () => {
     join();
     socket().receive(38, 12, "the room cannot be reached at the moment", null, 1000);
     expect(notices.at(-1)).toMatchObject({ type: "error", error: { code: 12 } });
+  });
+});
+
+describe("the waiting room", () => {
+  beforeEach(() => {
+    socket().accept();
+    socket().receive(47, 2);
+  });
+
+  it("is waited in for as long as it takes, with pings going on", () => {
+    expect(notices.at(-1)).toEqual({ type: "waiting", position: 2 });
+    clock.advance(20_000);
+    expect(socket().sent.at(-1)).toEqual([2, 1]);
+    socket().receive(34, 1);
+    socket().receive(47, 1);
+    clock.advance(20_000);
+    expect(socket().sent.slice(1)).toEqual([
+      [2, 1],
+      [2, 2],
+    ]);
+    expect(sockets).toHaveLength(1);
+    expect(connection.state).toBe("connecting");
+  });
+
+  it("is left by the welcome, after which pings come as that says", () => {
+    welcome();
+    expect(connection.state).toBe("connected");
+    clock.advance(PING_MS);
+    expect(socket().sent.slice(1)).toEqual([[2, 1]]);
+  });
+
+  it("ends for good for whoever is turned away", () => {
+    socket().receive(38, 4, "you were not let in", null, null);
+    socket().lose(4403);
+    clock.advance(60_000);
+    expect(notices.at(-1)).toEqual({ type: "refused", reason: "not_let_in" });
+    expect(sockets).toHaveLength(1);
+  });
+
+  it("is entered anew when the socket goes", () => {
+    socket().lose();
+    clock.advance(125);
+    join();
+    expect(connection.state).toBe("connected");
+  });
+});
+
+describe("the way in", () => {
+  it.each([
+    ["at the join", false],
+    ["in the room", true],
+  ])("is closed for good to the banned, %s", (_, inside) => {
+    if (inside) join();
+    else socket().accept();
+    socket().receive(38, 17, "you may not be in this room", null, null);
+    socket().lose(4403);
+    clock.advance(60_000);
+    expect(notices.at(-1)).toEqual({ type: "refused", reason: "banned" });
+    expect(sockets).toHaveLength(1);
+  });
+
+  it.each([
+    [19, "room_full"],
+    [20, "too_many_connections"],
+  ])("is tried again after a while when error %i stands in it", (code, obstacle) => {
+    socket().accept();
+    socket().receive(38, code, "not now", null, null);
+    socket().lose(4429);
+    expect(notices.at(-2)).toEqual({ type: "obstacle", obstacle, retryAfterMs: 5_000 });
+    clock.advance(4_999);
+    expect(sockets).toHaveLength(1);
+    clock.advance(1);
+    expect(sockets).toHaveLength(2);
+  });
+
+  it("is left alone for as long as a server that backs off asks, whoever hurries", () => {
+    socket().accept();
+    socket().receive(38, 21, "too much", null, 30_000);
+    socket().lose(4429);
+    connection.retryNow();
+    clock.advance(29_999);
+    expect(sockets).toHaveLength(1);
+    clock.advance(1);
+    expect(sockets).toHaveLength(2);
+  });
+
+  it("is given up to a newer connection, and taken back by hand at the same place in the log", () => {
+    join();
+    socket().receive(35, T0, [[7, chatEvent(1)]]);
+    socket().lose(4409);
+    clock.advance(60_000);
+    expect(notices.at(-1)).toEqual({ type: "refused", reason: "displaced" });
+    expect(sockets).toHaveLength(1);
+    connection.takeOver();
+    socket().accept();
+    expect(socket().sent).toEqual([[1, "token-1", "e1", T0 + 7]]);
+    welcome();
+    expect(connection.state).toBe("connected");
+  });
+});
+
+describe("what a crowd does", () => {
+  it("sends reactions together, five frames a second at most", () => {
+    join();
+    for (let tap = 0; tap < 30; tap += 1) connection.react("🔥");
+    connection.react("🎉");
+    expect(socket().sent.slice(1)).toEqual([[10, "🔥", 1]]);
+    clock.advance(199);
+    expect(socket().sent).toHaveLength(2);
+    clock.advance(201);
+    expect(socket().sent.slice(2)).toEqual([
+      [10, "🔥", 20],
+      [10, "🎉", 1],
+    ]);
+  });
+
+  it("forgets reactions that it could not send", () => {
+    join();
+    connection.react("🔥");
+    connection.react("🔥");
+    socket().lose();
+    connection.react("🔥");
+    clock.advance(125);
+    join();
+    clock.advance(1_000);
+    expect(socket().sent).toHaveLength(1);
+  });
+
+  it("tells of typing every two seconds at most", () => {
+    join();
+    connection.typing();
+    connection.typing();
+    clock.advance(1_999);
+    connection.typing();
+    expect(socket().sent.slice(1)).toEqual([[11]]);
+    clock.advance(1);
+    connection.typing();
+    expect(socket().sent.slice(1)).toEqual([[11], [11]]);
+  });
+});
+
+describe("moderation", () => {
+  it("is a request of its own kind, done when the server says so", async () => {
+    join();
+    const deleted = connection.moderate({ action: 1, participant: null, offset: T0 + 1, seconds: null });
+    const slowed = connection.configure({ slowModeS: 30 });
+    const admitted = connection.admit({ participant: "bo", accept: true });
+    expect(socket().sent.slice(1)).toEqual([
+      [13, 1, 1, null, T0 + 1, null],
+      [14, 2, null, null, 30, null, null, null],
+      [15, 3, "bo", true],
+    ]);
+    for (const request of [1, 2, 3]) socket().receive(42, request);
+    await Promise.all([deleted, slowed, admitted]);
+  });
+
+  it("shows in the status of a refused chat: slow mode waits, a ban does not", () => {
+    join();
+    connection.sendChat("hello");
+    socket().receive(38, 18, "slow mode", 101, 30_000);
+    expect(notices.at(-1)).toMatchObject({ chat: { status: "pending", note: "Slow mode: waits for its turn (30 s)" } });
+    clock.advance(1_000);
+    connection.retryNow();
+    expect(chatsOn(socket())).toHaveLength(1);
+    socket().receive(38, 17, "you may not write", 101, 60_000);
+    expect(notices.at(-1)).toMatchObject({ chat: { status: "failed", note: "you may not write for 60 s." } });
   });
 });

@@ -7,22 +7,31 @@
  */
 import { decodeServerMessage, encodeClientMessage } from "../protocol/codec.ts";
 import { ProtocolError } from "../protocol/fields.ts";
+import { compressSdp } from "../protocol/sdp.ts";
 import {
   CloseCode,
+  ErrorCode,
   SUBPROTOCOL,
+  type Admit,
   type Answer,
   type ClientMessage,
+  type Configure,
   type Done,
   type ErrorMessage,
   type GapReason,
+  type Knocks,
   type LoggedEvent,
+  type Moderate,
   type Offer,
+  type ReactionCount,
   type ServerMessage,
+  type TypingNotice,
   type Welcome,
 } from "../protocol/messages.ts";
 import { Backoff } from "./backoff.ts";
 import { systemClock, type Clock, type Timer } from "./clock.ts";
 import { Outbox, type OutgoingChat } from "./outbox.ts";
+import { ReactionSender } from "./reaction-sender.ts";
 import { ConnectionLost, Requests } from "./requests.ts";
 
 /** The part of WebSocket that the connection uses. */
@@ -37,8 +46,11 @@ export interface Socket {
 
 export type ConnectionState = "connecting" | "connected" | "reconnecting" | "closed";
 
-/** Why the connection gave up for good. */
-export type RefusalReason = "forbidden" | "room_unknown";
+/** Why the connection gave up for good; `not_let_in` by a streamer, from the waiting room. */
+export type RefusalReason = "forbidden" | "not_let_in" | "banned" | "displaced" | "room_unknown";
+
+/** Why there is no way in just now; the connection goes on trying. */
+export type Obstacle = "room_full" | "too_many_connections" | "backed_off";
 
 export type ConnectionNotice =
   | { readonly type: "state"; readonly state: ConnectionState }
@@ -47,6 +59,12 @@ export type ConnectionNotice =
   | { readonly type: "events"; readonly events: readonly LoggedEvent[] }
   | { readonly type: "gap"; readonly reason: GapReason; readonly offset: number }
   | { readonly type: "viewers"; readonly count: number }
+  /** At the door, at this place in the line. */
+  | { readonly type: "waiting"; readonly position: number }
+  | { readonly type: "obstacle"; readonly obstacle: Obstacle; readonly retryAfterMs: number }
+  | { readonly type: "knocks"; readonly knocks: Knocks }
+  | { readonly type: "reactions"; readonly reactions: readonly ReactionCount[] }
+  | { readonly type: "typing"; readonly typing: TypingNotice }
   | { readonly type: "outgoing"; readonly chat: OutgoingChat }
   | { readonly type: "error"; readonly error: ErrorMessage }
   | { readonly type: "refused"; readonly reason: RefusalReason };
@@ -65,11 +83,21 @@ export interface ConnectionOptions {
 
 type Reply = Offer | Answer | Done;
 
+/** What to ask for in a request; its kind and number are the connection's own. */
+export type Moderation = Omit<Moderate, "kind" | "request">;
+export type Settings = Partial<Omit<Configure, "kind" | "request">>;
+export type Admission = Omit<Admit, "kind" | "request">;
+
 const BACKOFF = { initialMs: 250, capMs: 10_000 };
 /** From opening the socket to the welcome. */
 const JOIN_TIMEOUT_MS = 10_000;
 /** Even with rare pings a dead socket is noticed soon after one. */
 const MAX_PONG_WAIT_MS = 5_000;
+/** At the door nobody has said yet how often to ping; the server takes three times this for gone. */
+const WAITING_PING_MS = 20_000;
+/** A room that is full is not empty a moment later. */
+const OBSTACLE_RETRY_MS = 5_000;
+const TYPING_INTERVAL_MS = 2_000;
 /** A connection that dies sooner has not ended the trouble: its back-off goes on growing. */
 const STABLE_AFTER_MS = 5_000;
 
@@ -81,6 +109,7 @@ export class RoomConnection {
   readonly #clock: Clock;
   readonly #backoff: Backoff;
   readonly #outbox: Outbox;
+  readonly #reactions: ReactionSender;
   readonly #requests = new Requests<Reply>();
   #token: string;
   #tokenRefused = false;
@@ -89,6 +118,13 @@ export class RoomConnection {
   #socket: Socket | null = null;
   #epoch: string | null = null;
   #offset: number | null = null;
+  /** Whether this socket stands at the door. */
+  #waiting = false;
+  /** The last refusal on a socket that was not welcomed: its close code alone does not say enough. */
+  #turned: ErrorMessage | null = null;
+  /** The server asked for peace until then. */
+  #notBefore = 0;
+  #typedAt = 0;
   #pingMs = 0;
   #nonce = 0;
   #joinTimer: Timer | null = null;
@@ -113,6 +149,12 @@ export class RoomConnection {
       },
       ...(options.newMessageId && { newMessageId: options.newMessageId }),
     });
+    this.#reactions = new ReactionSender({
+      clock: this.#clock,
+      transmit: (reaction, count) => {
+        if (this.#state === "connected") this.#send({ kind: "react", reaction, count });
+      },
+    });
   }
 
   get state(): ConnectionState {
@@ -130,9 +172,17 @@ export class RoomConnection {
     this.#giveUp();
   }
 
+  /** After another connection of the same person took over: takes the room back, resuming where this one was. */
+  takeOver(): void {
+    if (!this.#closed) return;
+    this.#closed = false;
+    this.#setState("reconnecting");
+    this.#connect();
+  }
+
   /** Ends a wait between two attempts, for instance when the device is back online. */
   retryNow(): void {
-    if (this.#retryTimer === null) return;
+    if (this.#retryTimer === null || this.#clock.now() < this.#notBefore) return;
     this.#retryTimer.cancel();
     this.#retryTimer = null;
     this.#connect();
@@ -146,8 +196,33 @@ export class RoomConnection {
     this.#outbox.retry(messageId);
   }
 
+  react(reaction: string): void {
+    if (this.#state === "connected") this.#reactions.add(reaction);
+  }
+
+  /** To be called at every key: the room is told often enough to know, and no more. */
+  typing(): void {
+    const now = this.#clock.now();
+    if (this.#state !== "connected" || now - this.#typedAt < TYPING_INTERVAL_MS) return;
+    this.#typedAt = now;
+    this.#send({ kind: "typing" });
+  }
+
+  async moderate(moderation: Moderation): Promise<void> {
+    await this.#request((request) => ({ kind: "moderate", request, ...moderation }));
+  }
+
+  /** Changes the settings that are given and leaves the others. */
+  async configure(settings: Settings): Promise<void> {
+    await this.#request((request) => ({ kind: "configure", request, ...UNCHANGED, ...settings }));
+  }
+
+  async admit(admission: Admission): Promise<void> {
+    await this.#request((request) => ({ kind: "admit", request, ...admission }));
+  }
+
   async publish(sdp: string): Promise<Answer> {
-    const reply = await this.#request((request) => ({ kind: "publish", request, sdp }));
+    const reply = await this.#request((request) => ({ kind: "publish", request, sdp: compressSdp(sdp) }));
     if (reply.kind !== "answer") throw new ProtocolError("publish was not answered with an answer");
     return reply;
   }
@@ -159,7 +234,7 @@ export class RoomConnection {
   }
 
   async accept(session: string, sdp: string): Promise<void> {
-    await this.#request((request) => ({ kind: "accept", request, session, sdp }));
+    await this.#request((request) => ({ kind: "accept", request, session, sdp: compressSdp(sdp) }));
   }
 
   async hangup(session: string): Promise<void> {
@@ -248,6 +323,12 @@ export class RoomConnection {
         onNotice({ type: "gap", reason: message.reason, offset: message.offset });
         return;
       case "error":
+        if (message.code === ErrorCode.banned && message.reference === null) this.#turned = message;
+        if (this.#state !== "connected") {
+          // What it means is told by the close that follows.
+          this.#turned = message;
+          return;
+        }
         if (!this.#requests.refuse(message) && !this.#outbox.refuse(message)) {
           onNotice({ type: "error", error: message });
         }
@@ -268,11 +349,41 @@ export class RoomConnection {
           this.#connect();
         });
         return;
+      case "waiting":
+        this.#waits(message.position);
+        return;
+      case "knocks":
+        onNotice({ type: "knocks", knocks: message });
+        return;
+      case "reactions":
+        onNotice({ type: "reactions", reactions: message.reactions });
+        return;
+      case "typing_notice":
+        onNotice({ type: "typing", typing: message });
+        return;
+      // Not used here so far.
+      case "stats":
+      case "people_list":
+        return;
     }
+  }
+
+  /** The streamer may take as long as they like; meanwhile pings show that somebody still stands here. */
+  #waits(position: number): void {
+    this.#joinTimer?.cancel();
+    if (!this.#waiting) {
+      this.#waiting = true;
+      this.#pingMs = WAITING_PING_MS;
+      this.#schedulePing();
+    }
+    this.#options.onNotice({ type: "waiting", position });
   }
 
   #welcomed(welcome: Welcome): void {
     this.#joinTimer?.cancel();
+    this.#pingTimer?.cancel();
+    this.#waiting = false;
+    this.#turned = null;
     this.#tokenRefused = false;
     if (this.#epoch !== null && this.#epoch !== welcome.epoch) this.#offset = null;
     this.#epoch = welcome.epoch;
@@ -307,10 +418,16 @@ export class RoomConnection {
   }
 
   #lost(code: number): void {
+    const waited = this.#waiting;
+    const turned = this.#turned;
     this.#forgetSocket();
     switch (code) {
       case CloseCode.forbidden:
-        this.#refused("forbidden");
+        if (turned?.code === ErrorCode.banned) this.#refused("banned");
+        else this.#refused(waited || turned?.code === ErrorCode.forbidden ? "not_let_in" : "forbidden");
+        return;
+      case CloseCode.displaced:
+        this.#refused("displaced");
         return;
       case CloseCode.roomUnknown:
         this.#refused("room_unknown");
@@ -319,7 +436,15 @@ export class RoomConnection {
         this.#tokenRefused = true;
         break;
     }
-    this.#reconnect();
+    const obstacle = turned === null ? null : obstacleIn(turned);
+    if (obstacle === null) {
+      this.#reconnect();
+      return;
+    }
+    const retryAfterMs = turned?.retryAfterMs ?? OBSTACLE_RETRY_MS;
+    if (obstacle === "backed_off") this.#notBefore = this.#clock.now() + retryAfterMs;
+    this.#options.onNotice({ type: "obstacle", obstacle, retryAfterMs });
+    this.#reconnect(retryAfterMs);
   }
 
   #refused(reason: RefusalReason): void {
@@ -335,9 +460,9 @@ export class RoomConnection {
     this.#setState("closed");
   }
 
-  #reconnect(): void {
+  #reconnect(atLeastMs = 0): void {
     this.#setState("reconnecting");
-    this.#retryTimer = this.#clock.after(this.#backoff.next(), () => {
+    this.#retryTimer = this.#clock.after(Math.max(this.#backoff.next(), atLeastMs), () => {
       this.#retryTimer = null;
       if (this.#tokenRefused) void this.#connectWithNewToken();
       else this.#connect();
@@ -380,8 +505,33 @@ export class RoomConnection {
     ]) {
       timer?.cancel();
     }
+    this.#waiting = false;
+    this.#turned = null;
+    this.#reactions.clear();
     this.#outbox.disconnected();
     this.#requests.abandonAll();
+  }
+}
+
+const UNCHANGED = {
+  title: null,
+  category: null,
+  slowModeS: null,
+  waitingRoom: null,
+  autoAccept: null,
+  blockedTerms: null,
+} as const;
+
+function obstacleIn({ code }: ErrorMessage): Obstacle | null {
+  switch (code) {
+    case ErrorCode.roomFull:
+      return "room_full";
+    case ErrorCode.tooManyConnections:
+      return "too_many_connections";
+    case ErrorCode.backedOff:
+      return "backed_off";
+    default:
+      return null;
   }
 }
 

@@ -89,16 +89,14 @@ export class Outbox {
     if (entry === undefined) return false;
     entry.inFlight = false;
     entry.refusals += 1;
-    const forNow = error.code === ErrorCode.rateLimited || error.code === ErrorCode.unavailable;
-    if (!forNow || entry.refusals > MAX_REFUSALS) {
-      this.#update(entry, { status: "failed", note: error.message });
+    const waits = waitingNote(error);
+    if (waits === null || entry.refusals > MAX_REFUSALS) {
+      this.#update(entry, { status: "failed", note: failureNote(error) });
       this.#flush();
       return true;
     }
     this.#congested = true;
-    this.#update(entry, {
-      note: error.code === ErrorCode.rateLimited ? "Sending slowly: rate limit" : "Not sent yet, retrying",
-    });
+    this.#update(entry, { note: waits });
     this.#holdFor(error.retryAfterMs ?? DEFAULT_RETRY_MS);
     return true;
   }
@@ -147,6 +145,30 @@ export class Outbox {
     entry.chat = { ...entry.chat, ...change };
     this.#options.onChange(entry.chat);
   }
+}
+
+/** What to say of a chat that waits after a refusal "for now"; null when the refusal is for good. */
+function waitingNote({ code, retryAfterMs }: ErrorMessage): string | null {
+  switch (code) {
+    case ErrorCode.rateLimited:
+    case ErrorCode.backedOff:
+      return "Sending slowly: rate limit";
+    case ErrorCode.slowMode:
+      return retryAfterMs === null
+        ? "Slow mode: waits for its turn"
+        : `Slow mode: waits for its turn (${Math.ceil(retryAfterMs / 1000)} s)`;
+    case ErrorCode.unavailable:
+      return "Not sent yet, retrying";
+    default:
+      return null;
+  }
+}
+
+function failureNote({ code, message, retryAfterMs }: ErrorMessage): string {
+  if (code !== ErrorCode.banned) return message;
+  if (retryAfterMs === null) return "you may not write in this room.";
+  const seconds = Math.ceil(retryAfterMs / 1000);
+  return `you may not write for ${seconds < 90 ? `${seconds} s` : `${Math.ceil(seconds / 60)} min`}.`;
 }
 
 /** A random 53-bit integer. */

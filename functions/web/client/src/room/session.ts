@@ -3,7 +3,14 @@
  */
 import type { ApiClient, Grant } from "../api/client.ts";
 import { Camera, type CameraState } from "./camera.ts";
-import { RoomConnection, roomSocketUrl, type ConnectionNotice } from "./connection.ts";
+import {
+  RoomConnection,
+  roomSocketUrl,
+  type Admission,
+  type ConnectionNotice,
+  type Moderation,
+  type Settings,
+} from "./connection.ts";
 import { Publisher, type PublisherState } from "./publisher.ts";
 import { initialRoomState, reduceRoom, type RoomState } from "./state.ts";
 import { Viewer, type ViewerState } from "./viewer.ts";
@@ -100,6 +107,31 @@ export class RoomSession {
     this.#connection.retryChat(messageId);
   }
 
+  react(reaction: string): void {
+    this.#connection.react(reaction);
+  }
+
+  typing(): void {
+    this.#connection.typing();
+  }
+
+  moderate(moderation: Moderation): Promise<void> {
+    return this.#connection.moderate(moderation);
+  }
+
+  configure(settings: Settings): Promise<void> {
+    return this.#connection.configure(settings);
+  }
+
+  admit(admission: Admission): Promise<void> {
+    return this.#connection.admit(admission);
+  }
+
+  /** Takes the room back from the page that took this one's place. */
+  takeOver(): void {
+    this.#connection.takeOver();
+  }
+
   get camera(): Camera {
     return this.#camera;
   }
@@ -130,13 +162,21 @@ export class RoomSession {
         break;
       case "refused":
         this.#publisher.stop();
+        this.#watchedSession = null;
         this.#viewer.stop();
+        // A page without a studio shows no preview: a camera that stays on would be a surprise.
+        this.#camera.close();
         break;
       case "state":
       case "gap":
       case "viewers":
       case "outgoing":
       case "error":
+      case "waiting":
+      case "obstacle":
+      case "knocks":
+      case "reactions":
+      case "typing":
         break;
     }
   }

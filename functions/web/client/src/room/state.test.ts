@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 
 import type { LoggedEvent, RoomEvent, Welcome } from "../protocol/messages.ts";
 import type { ConnectionNotice } from "./connection.ts";
-import { initialRoomState, reduceRoom, type RoomState } from "./state.ts";
+import { typingSentence } from "./sentences.ts";
+import { initialRoomState, MAX_FLOATING, reduceRoom, type RoomState } from "./state.ts";
 import { MAX_ENTRIES } from "./timeline.ts";
 
 const T0 = 1_795_352_400_000_000;
@@ -141,5 +142,108 @@ describe("the room", () => {
 
   it("remembers a refusal", () => {
     expect(after({ type: "refused", reason: "room_unknown" }).refusal).toBe("room_unknown");
+  });
+});
+
+describe("the door", () => {
+  it("is waited at until the welcome or a refusal", () => {
+    const waiting = after({ type: "waiting", position: 2 });
+    expect(waiting.waiting).toBe(2);
+    expect(reduceRoom(waiting, welcome(), 0).waiting).toBeNull();
+    expect(reduceRoom(waiting, { type: "refused", reason: "not_let_in" }, 0).waiting).toBeNull();
+  });
+
+  it("tells an obstacle once until it is gone", () => {
+    const full = { type: "obstacle", obstacle: "room_full", retryAfterMs: 1 } as const;
+    const state = after(welcome(), full, full);
+    expect(state.obstacle).toBe("room_full");
+    expect(texts(state)).toHaveLength(1);
+    expect(reduceRoom(state, welcome(), 0).obstacle).toBeNull();
+  });
+
+  it("forgets who knocked when the connection is a new one", () => {
+    const knocks = { kind: "knocks", waiting: [{ participant: "bo", name: "Bo" }], count: 1 } as const;
+    const state = after(welcome(), { type: "knocks", knocks });
+    expect(state.knocks.count).toBe(1);
+    expect(reduceRoom(state, welcome(), 0).knocks.count).toBe(0);
+  });
+
+  it("is open again to whoever takes the room back", () => {
+    const displaced = after({ type: "state", state: "closed" }, { type: "refused", reason: "displaced" });
+    expect(displaced.refusal).toBe("displaced");
+    expect(reduceRoom(displaced, { type: "state", state: "reconnecting" }, 0).refusal).toBeNull();
+  });
+});
+
+describe("moderation", () => {
+  it("takes a deleted message out of the list, and no other", () => {
+    const state = after(welcome(), events([1, chat(1)], [2, chat(2)], [3, { type: "deleted", offset: T0 + 1 }]));
+    expect(texts(state)).toEqual(["text 2"]);
+  });
+
+  it("names who is silenced as they last wrote, and whoever it is themselves", () => {
+    const untilMs = T0 / 1000 + 600_000;
+    const state = after(
+      welcome(),
+      events(
+        [0, chat(1, "Bo")],
+        [1, { type: "sanction", participant: "Bo", action: 2, untilMs }],
+        [2, { type: "sanction", participant: "me", action: 2, untilMs }],
+        [3, { type: "sanction", participant: "cy", action: 3, untilMs: 0 }],
+        [4, { type: "sanction", participant: "Bo", action: 4, untilMs: 0 }],
+      ),
+    );
+    expect(texts(state).slice(1)).toEqual([
+      "Bo may not write for 10 min",
+      "You may not write for 10 min",
+      "Somebody was banned from the room",
+      "Bo may take part again",
+    ]);
+  });
+
+  it("says what is new in the settings, and nothing when nothing is", () => {
+    const settings = (slowModeS: number, waitingRoom: boolean, title = "Synths"): RoomEvent => ({
+      type: "settings_changed",
+      title,
+      category: "",
+      slowModeS,
+      waitingRoom,
+    });
+    const state = after(
+      welcome(),
+      events(
+        [1, settings(0, false)],
+        [2, settings(30, true)],
+        [3, settings(30, true)],
+        [4, settings(0, true, "Drums")],
+      ),
+    );
+    expect(texts(state)).toEqual([
+      "Slow mode: one message every 30 s. New viewers wait to be let in",
+      "The title is now “Drums”. Slow mode is off",
+    ]);
+    expect(state.settings).toMatchObject({ title: "Drums", slowModeS: 0, waitingRoom: true });
+  });
+});
+
+describe("the crowd", () => {
+  it("gives gifts that are told to everyone", () => {
+    const gift: RoomEvent = { type: "gift", sender: "bo", name: "Bo", key: 9, gift: "rose", quantity: 3 };
+    expect(texts(after(welcome(), events([1, gift])))).toEqual(["Bo gave a gift: 3 × rose"]);
+  });
+
+  it("never has more reactions afloat than the screen can bear, each its own", () => {
+    const burst = { type: "reactions", reactions: [{ reaction: "🔥", count: 500 }] } as const;
+    const state = after(...Array.from({ length: 9 }, () => burst));
+    expect(state.floating).toHaveLength(MAX_FLOATING);
+    expect(new Set(state.floating.map(({ id }) => id)).size).toBe(MAX_FLOATING);
+  });
+
+  it("types without this page's own person, and not while the connection is away", () => {
+    const typing = { kind: "typing_notice", names: ["Ana", "Bo"], count: 2 } as const;
+    const state = after(welcome(), { type: "typing", typing });
+    expect(typingSentence(state.typists)).toBe("Bo is typing…");
+    const away = reduceRoom(state, { type: "state", state: "reconnecting" }, 0);
+    expect(typingSentence(away.typists)).toBeNull();
   });
 });

@@ -1,7 +1,18 @@
 /** The room as its page shows it: a pure function of what the connection has said so far. */
-import type { LoggedEvent, StreamEnded, Welcome } from "../protocol/messages.ts";
-import type { ConnectionNotice, ConnectionState, RefusalReason } from "./connection.ts";
-import { emptyTimeline, offsetToMs, withChat, withNotice, withOutgoing, type Timeline } from "./timeline.ts";
+import type { Knocks, LoggedEvent, ReactionCount, SettingsChanged, StreamEnded, Welcome } from "../protocol/messages.ts";
+import type { ConnectionNotice, ConnectionState, Obstacle, RefusalReason } from "./connection.ts";
+import { giftSentence, obstacleSentence, sanctionSentence, settingsSentence } from "./sentences.ts";
+import {
+  emptyTimeline,
+  nameOf,
+  offsetToMs,
+  withChat,
+  withNotice,
+  withOutgoing,
+  withoutOffset,
+  type NoticeTone,
+  type Timeline,
+} from "./timeline.ts";
 
 export type StreamState =
   /** Not told yet. */
@@ -11,6 +22,17 @@ export type StreamState =
   | { readonly kind: "live"; readonly session: string | null; readonly name: string | null }
   | { readonly kind: "ended"; readonly text: string };
 
+/** One reaction on its way up the screen. */
+export interface Floating {
+  readonly id: number;
+  readonly reaction: string;
+}
+
+export interface Typists {
+  readonly names: readonly string[];
+  readonly count: number;
+}
+
 export interface RoomState {
   readonly connection: ConnectionState;
   readonly welcome: Welcome | null;
@@ -18,7 +40,25 @@ export interface RoomState {
   readonly viewers: number;
   readonly timeline: Timeline;
   readonly refusal: RefusalReason | null;
+  /** Place in the line at the door, or null when not there. */
+  readonly waiting: number | null;
+  readonly obstacle: Obstacle | null;
+  /** Who waits at the door, for those who may open it. */
+  readonly knocks: Pick<Knocks, "waiting" | "count">;
+  /** As last told by the log; null until then. */
+  readonly settings: SettingsChanged | null;
+  readonly typists: Typists;
+  /** The newest reactions, oldest first. */
+  readonly floating: readonly Floating[];
 }
+
+const NOBODY_WAITS = { waiting: [], count: 0 };
+const NOBODY_TYPES = { names: [], count: 0 };
+
+/** More at once is no more joy, and costs the video frames. */
+export const MAX_FLOATING = 30;
+/** Of one reaction in one frame. */
+const MAX_FLOATING_OF_ONE = 8;
 
 export const initialRoomState: RoomState = {
   connection: "connecting",
@@ -27,18 +67,34 @@ export const initialRoomState: RoomState = {
   viewers: 0,
   timeline: emptyTimeline,
   refusal: null,
+  waiting: null,
+  obstacle: null,
+  knocks: NOBODY_WAITS,
+  settings: null,
+  typists: NOBODY_TYPES,
+  floating: [],
 };
 
 export function reduceRoom(state: RoomState, notice: ConnectionNotice, nowMs: number): RoomState {
   switch (notice.type) {
     case "state":
-      return { ...state, connection: notice.state };
+      // Back after a refusal: it holds no more. Who types is known only while connected.
+      return {
+        ...state,
+        connection: notice.state,
+        typists: NOBODY_TYPES,
+        refusal: notice.state === "closed" ? state.refusal : null,
+      };
     case "welcome":
       return {
         ...state,
         welcome: notice.welcome,
         viewers: notice.welcome.viewers,
         stream: streamAtWelcome(state.stream, notice.welcome.live),
+        waiting: null,
+        obstacle: null,
+        // Who waits now is told anew, but only if somebody does.
+        knocks: NOBODY_WAITS,
       };
     case "events":
       return notice.events.reduce(applyEvent, state);
@@ -73,8 +129,40 @@ export function reduceRoom(state: RoomState, notice: ConnectionNotice, nowMs: nu
         }),
       };
     case "refused":
-      return { ...state, refusal: notice.reason };
+      return { ...state, refusal: notice.reason, waiting: null, obstacle: null };
+    case "waiting":
+      return { ...state, waiting: notice.position, obstacle: null };
+    case "obstacle": {
+      const { obstacle } = notice;
+      if (state.obstacle === obstacle) return { ...state, waiting: null };
+      const told = say(state, `obstacle-${nowMs}`, nowMs, obstacleSentence(obstacle), "warning");
+      return { ...told, obstacle, waiting: null };
+    }
+    case "knocks":
+      return { ...state, knocks: { waiting: notice.knocks.waiting, count: notice.knocks.count } };
+    case "typing":
+      return { ...state, typists: others(notice.typing, state.welcome?.name) };
+    case "reactions":
+      return { ...state, floating: withFloating(state.floating, notice.reactions) };
   }
+}
+
+function say(state: RoomState, key: string, at: number, text: string, tone: NoticeTone = "plain"): RoomState {
+  return { ...state, timeline: withNotice(state.timeline, { key, at, tone, text }) };
+}
+
+/** Nobody needs to be told that they type themselves. */
+function others({ names, count }: Typists, own: string | undefined): Typists {
+  const self = own === undefined ? -1 : names.indexOf(own);
+  return self < 0 ? { names, count } : { names: names.toSpliced(self, 1), count: Math.max(count - 1, 0) };
+}
+
+function withFloating(floating: readonly Floating[], reactions: readonly ReactionCount[]): readonly Floating[] {
+  let id = floating.at(-1)?.id ?? 0;
+  const added = reactions.flatMap(({ reaction, count }) =>
+    Array.from({ length: Math.min(count, MAX_FLOATING_OF_ONE) }, () => ({ id: (id += 1), reaction })),
+  );
+  return [...floating, ...added].slice(-MAX_FLOATING);
 }
 
 /** The welcome is right about whether the room is live; the events after it say what happened meanwhile. */
@@ -104,6 +192,21 @@ function applyEvent(state: RoomState, { offset, event }: LoggedEvent): RoomState
       };
     case "stream_ended":
       return ended(state, event, offset);
+    case "gift":
+      return say(state, `gift-${offset}`, offsetToMs(offset), giftSentence(event));
+    case "deleted":
+      return { ...state, timeline: withoutOffset(state.timeline, event.offset) };
+    case "sanction": {
+      const own = event.participant === state.welcome?.participant;
+      const who = own ? "You" : (nameOf(state.timeline, event.participant) ?? "Somebody");
+      const at = offsetToMs(offset);
+      return say(state, `sanction-${offset}`, at, sanctionSentence(event, who, at), own ? "warning" : "plain");
+    }
+    case "settings_changed": {
+      const text = settingsSentence(state.settings, event);
+      const told = text === null ? state : say(state, `settings-${offset}`, offsetToMs(offset), text);
+      return { ...told, settings: event };
+    }
   }
 }
 

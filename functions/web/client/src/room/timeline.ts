@@ -10,6 +10,8 @@ export interface ChatEntry {
   readonly sender: string;
   readonly name: string;
   readonly text: string;
+  /** Where it is in the room log, once it is. */
+  readonly offset: number | null;
   /** ms since 1970. */
   readonly at: number;
   readonly own: boolean;
@@ -59,6 +61,7 @@ export function withChat(timeline: Timeline, event: ChatEvent, offset: number, o
     sender: event.sender,
     name: event.name,
     text: event.text,
+    offset,
     at: offsetToMs(offset),
     own,
     status: "sent",
@@ -79,6 +82,7 @@ export function withOutgoing(timeline: Timeline, chat: OutgoingChat, author: Aut
     sender: author.participant,
     name: author.name,
     text: chat.text,
+    offset: chat.offset,
     at: chat.offset === null ? chat.writtenAt : offsetToMs(chat.offset),
     own: true,
     status: chat.status,
@@ -99,6 +103,17 @@ export function withOutgoing(timeline: Timeline, chat: OutgoingChat, author: Aut
 
 export function withNotice(timeline: Timeline, notice: Omit<NoticeEntry, "kind">): Timeline {
   return { ...timeline, log: insert(timeline.log, { kind: "notice", ...notice }) };
+}
+
+/** Takes back the message at this offset of the room log. */
+export function withoutOffset(timeline: Timeline, offset: number): Timeline {
+  return { ...timeline, log: timeline.log.filter((entry) => entry.kind !== "chat" || entry.offset !== offset) };
+}
+
+/** The name that a participant last wrote under, as far as this page knows. */
+export function nameOf(timeline: Timeline, participant: string): string | null {
+  const entry = timeline.log.findLast((other) => other.kind === "chat" && other.sender === participant);
+  return entry?.kind === "chat" ? entry.name : null;
 }
 
 function chatKey(sender: string, messageId: number): string {
