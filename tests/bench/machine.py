@@ -30,6 +30,14 @@ def cpu_seconds(pids: Iterable[int]) -> float:
     return sum(int(fields[11]) + int(fields[12]) for fields in stats) / _TICKS
 
 
+def busy_seconds() -> float:
+    """Time that all processors together have spent on anything but waiting (proc(5), /proc/stat)."""
+    fields = [int(field) for field in _lines("/proc/stat")[0].split()[1:]]
+    idle, waiting = fields[3], fields[4]
+    # Guest time, the last two, is part of user time already.
+    return (sum(fields[:8]) - idle - waiting) / _TICKS
+
+
 def descendants(pid: int) -> list[int]:
     """The process and all below it."""
     children: dict[int, list[int]] = {}

@@ -1,0 +1,53 @@
+// What is measured. Times are in ms.
+
+import { Counter, Rate, Trend } from 'k6/metrics';
+
+// From when the sender wanted to send (not from when it got to it) to when the frame was read off the receiver's socket:
+// waiting for a connection, an earlier acknowledgement or this program itself counts. Live deliveries only; what a
+// resume brings again is `caughtUp`.
+export const messageLatency = new Trend('headrace_message_latency', true);
+// The same, of what was sent after the worst of a spike or recovery was over.
+export const messageLatencyAfterwards = new Trend('headrace_message_latency_afterwards', true);
+// From when the server appended the event (its offset) to the same end: the platform's own part.
+export const deliveryLatency = new Trend('headrace_delivery_latency', true);
+// From the first attempt to send until the acknowledgement.
+export const acknowledgeLatency = new Trend('headrace_acknowledge_latency', true);
+// From the opening of a socket to its welcome.
+export const joinLatency = new Trend('headrace_join_latency', true);
+// How late this program itself was to send: what it waits for a processor, not for the platform.
+export const generatorLateness = new Trend('headrace_generator_lateness', true);
+export const pingLatency = new Trend('headrace_ping_latency', true);
+
+export const visits = new Counter('headrace_visits');
+export const visitsCutOff = new Counter('headrace_visits_cut_off');
+const reconnects = new Counter('headrace_reconnects');
+export const sent = new Counter('headrace_sent');
+export const delivered = new Counter('headrace_delivered');
+export const caughtUp = new Counter('headrace_caught_up');
+export const gifts = new Counter('headrace_gifts');
+export const reacted = new Counter('headrace_reacted');
+export const typed = new Counter('headrace_typed');
+export const ephemeral = new Counter('headrace_ephemeral_frames');
+export const gaps = new Counter('headrace_gaps');
+export const audited = new Counter('headrace_audited_events');
+
+export const lost = new Counter('headrace_lost');
+export const duplicated = new Counter('headrace_duplicated');
+export const misordered = new Counter('headrace_misordered');
+// Of everything that was asked of the platform, what was refused or not answered in time.
+const errors = new Rate('headrace_errors');
+
+export function succeeded() {
+  errors.add(false);
+}
+
+// What went wrong also goes to k6's log, from which the runner counts it: a summary has no room for reasons.
+export function failed(what) {
+  errors.add(true);
+  console.warn(`problem: ${what}`);
+}
+
+export function reconnected(cause) {
+  reconnects.add(1);
+  if (cause !== 'planned') console.warn(`reconnect: ${cause}`);
+}

@@ -1,0 +1,154 @@
+"""People talk in a room while its platform is broken again and again; at the end their records are compared."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Collection
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final
+
+import httpx
+import msgspec
+
+from shared.security.keys import KeyRing
+from shared.security.tokens import AUDIENCE_ROOM, Claims, Grant, Tier, Tokens
+from shared.stack.stack import LocalStack
+from tests.conftest import child_environ
+from tests.support.room_client import guest
+
+from .faults import Faults
+from .links import Links
+from .scribe import Scribe
+from .verdict import Verdict, judge
+from .witness import Witness
+
+_TOKEN_LIFETIME_S: Final = 24 * 3600
+_SETTLING_S: Final = 60.0
+_PAUSE_S: Final = (0.5, 3.0)
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What came of it; `unsettled` are clients that did not catch up with the log although all was well again."""
+
+    verdict: Verdict
+    faults: dict[str, int]
+    seconds: float
+    unsettled: int
+
+    @property
+    def clean(self) -> bool:
+        """Whether everybody has everything."""
+        return self.verdict.clean and not self.unsettled
+
+
+async def run(
+    folder: Path,
+    *,
+    seconds: float,
+    clients: int = 20,
+    per_second: float = 5.0,
+    seed: int = 1,
+    appendfsync: str = "",
+    only: Collection[str] = (),
+    slow_sync: Path | None = None,
+    report: Callable[[str], None] = print,
+) -> Outcome:
+    """Run once. Two function processes behind the balancer; links to it and to Valkey go through proxies of ours.
+
+    `only` names the faults to do, all of them by default. `slow_sync` is a library that slows Valkey's disk.
+    """
+    rng = random.Random(seed)
+    async with AsyncExitStack() as running:
+        enter = running.enter_async_context
+        disk = {"LD_PRELOAD": str(slow_sync)} if slow_sync else {}
+        state = await enter(LocalStack(folder / "state", mongod=False, environ=child_environ() | disk, report=_quiet))
+        valkey_links = await enter(Links(int(state.redis_url.rsplit(":", 1)[1].split("/", 1)[0])))
+        environ = {**child_environ(), "REDIS_URL": f"redis://127.0.0.1:{valkey_links.port}/0"}
+        stack = await enter(LocalStack(folder / "stack", functions=2, environ=environ, report=_quiet))
+        links = await enter(Links(int(stack.url.rsplit(":", 1)[1])))
+        async with httpx.AsyncClient(base_url=stack.url) as http:
+            room, _ = await (await guest(http, "Owner")).create_room("Chaos")
+        witnesses = _witnesses(stack, f"http://127.0.0.1:{links.port}", room, clients, rng)
+        scribe = Scribe(state.redis_url, room)
+        breaking = Faults(
+            state=state,
+            stack=stack,
+            clients=links,
+            valkey=valkey_links,
+            scribe=scribe,
+            rng=rng,
+            appendfsync=appendfsync,
+            only=only,
+        )
+        await breaking.set_up_valkey()
+
+        stop = asyncio.Event()
+        background = [asyncio.create_task(scribe.run()), *(asyncio.create_task(one.run()) for one in witnesses)]
+        try:
+            await _until(lambda: all(one.connections for one in witnesses))
+            talking = [asyncio.create_task(one.talk(per_second, stop)) for one in witnesses]
+            began = time.monotonic()
+            while (passed := time.monotonic() - began) < seconds:
+                await asyncio.sleep(rng.uniform(*_PAUSE_S))
+                report(f"{passed:7.1f} s  {await breaking.strike()}")
+            stop.set()
+            async with asyncio.timeout(_SETTLING_S):
+                await asyncio.gather(*talking)
+            lasted = time.monotonic() - began
+            await scribe.compare()
+            end = max(scribe.entries, default=0)
+            unsettled = await _stragglers(witnesses, end)
+        finally:
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+        verdict = judge(witnesses, scribe.entries, scribe.vanished)
+        return Outcome(verdict, dict(breaking.done), lasted, unsettled)
+
+
+def _witnesses(stack: LocalStack, url: str, room: str, count: int, rng: random.Random) -> list[Witness]:
+    tokens = Tokens(KeyRing.from_jwks(stack.jwt_keys))
+    names = [f"w{number}" for number in range(count)]
+    return [
+        Witness(
+            name,
+            url=url,
+            room=room,
+            token=tokens.sign(
+                Claims(
+                    sub=name,
+                    name=name,
+                    # A tier whose limits leave room for what is sent again.
+                    tier=Tier.PREMIUM,
+                    room=room,
+                    grants=frozenset({Grant.SUBSCRIBE, Grant.CHAT}),
+                ),
+                audience=AUDIENCE_ROOM,
+                lifetime_s=_TOKEN_LIFETIME_S,
+            ),
+            rng=random.Random(rng.random()),
+        )
+        for name in names
+    ]
+
+
+async def _stragglers(witnesses: list[Witness], end: int) -> int:
+    def behind() -> int:
+        return sum(one.offset < end for one in witnesses)
+
+    try:
+        await _until(lambda: not behind())
+    except TimeoutError:
+        return behind()
+    return 0
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(_SETTLING_S):
+        while not condition():
+            await asyncio.sleep(0.05)
+
+
+def _quiet(_: str) -> None:
+    return
