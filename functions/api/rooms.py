@@ -1,8 +1,10 @@
 """Guests, rooms and room tokens."""
 
+import asyncio
 import secrets
 from typing import Any
 
+import msgspec
 from litestar import Request, Response, get, post
 from litestar.datastructures import ResponseHeader
 from litestar.di import NamedDependency
@@ -31,6 +33,7 @@ from functions.api.schemas import (
 from functions.context import Context
 from functions.signaling.text import clean_text
 from shared.security.tokens import AUDIENCE_IDENTITY, Claims, Grant, Tier
+from shared.state.control import RoomControl
 from shared.state.directory import Owner, Room, parse_room_id
 from shared.state.presence import viewers_of
 from shared.telemetry.problems import Problem
@@ -82,8 +85,18 @@ async def create_room(
 async def read_room(room_id: FromPath[str], context: NamedDependency[Context]) -> RoomResponse:
     """What a room is, whether it is live and how many watch. The code may be typed in any case, with hyphens."""
     room = await find_room(context, room_id)
-    live = await context.log.live(room.id)
-    return _described(room, live=live is not None, viewers=await viewers_of(context.redis, room.id))
+    live, viewers, settings = await asyncio.gather(
+        context.log.live(room.id), viewers_of(context.redis, room.id), RoomControl(context.redis).settings(room.id)
+    )
+    described = _described(room, live=live is not None, viewers=viewers)
+    return msgspec.structs.replace(
+        described,
+        # Empty until somebody has changed it.
+        title=settings.title or room.title,
+        category=settings.category,
+        slow_mode_s=settings.slow_mode_s,
+        waiting_room=settings.waiting_room,
+    )
 
 
 @post("/v1/rooms/{room_id:str}/tokens", summary="Get a room token", tags=["rooms"], security=IDENTITY)

@@ -46,6 +46,9 @@ class RoomResponse(msgspec.Struct, frozen=True):
     live: bool
     viewers: int
     created_at: datetime
+    category: str = ""
+    slow_mode_s: int = 0
+    waiting_room: bool = False
 
 
 class TokenRequest(msgspec.Struct, forbid_unknown_fields=True):

@@ -312,3 +312,13 @@ async def test_bans_and_settings_come_back_from_mongodb_when_redis_has_lost_them
         assert refused.code == ErrorCode.BANNED
     await redis.aclose()
     await mongodb.close()
+
+
+async def test_a_rooms_settings_are_read_with_the_room(scene: Scene, http: httpx.AsyncClient) -> None:
+    async with joined(scene.one, scene.room, scene.owner) as ana:
+        before = (await http.get(f"/v1/rooms/{scene.room}")).json()
+        assert (before["title"], before["slow_mode_s"], before["waiting_room"]) == ("A room", 0, False)
+        await _do(ana, m.Configure(1, "Renamed", "music", 10, True, None, None))
+        after = (await http.get(f"/v1/rooms/{scene.room}")).json()
+        assert (after["title"], after["category"]) == ("Renamed", "music")
+        assert (after["slow_mode_s"], after["waiting_room"]) == (10, True)

@@ -10,6 +10,9 @@ export interface Room {
   readonly live: boolean;
   readonly viewers: number;
   readonly created_at: string;
+  readonly category: string;
+  readonly slow_mode_s: number;
+  readonly waiting_room: boolean;
 }
 
 export interface Grant {

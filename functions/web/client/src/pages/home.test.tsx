@@ -25,6 +25,9 @@ const room = {
   live: false,
   viewers: 0,
   created_at: "2026-11-22T00:00:00Z",
+  category: "",
+  slow_mode_s: 0,
+  waiting_room: false,
 };
 
 describe("HomePage", () => {

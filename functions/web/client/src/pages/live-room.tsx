@@ -14,7 +14,7 @@ import { LiveBadge, ViewerCount } from "../components/room-facts.tsx";
 import { SettingsCard } from "../components/settings-card.tsx";
 import { ShareCard } from "../components/share-card.tsx";
 import { Studio } from "../components/studio.tsx";
-import type { Role } from "../protocol/messages.ts";
+import type { Role, SettingsChanged } from "../protocol/messages.ts";
 import type { Moderation } from "../room/connection.ts";
 import type { RoomSession, SessionState } from "../room/session.ts";
 import { useSessionState } from "./use-room-visit.ts";
@@ -26,11 +26,23 @@ interface LiveRoomProps {
   readonly session: RoomSession;
 }
 
+function settingsOf(room: Room): SettingsChanged {
+  return {
+    type: "settings_changed",
+    title: room.title,
+    category: room.category,
+    slowModeS: room.slow_mode_s,
+    waitingRoom: room.waiting_room,
+  };
+}
+
 /** The room itself: stage and chat side by side, on a phone one above the other. */
 export function LiveRoom({ api, room, role, session }: LiveRoomProps): ReactNode {
   const state = useSessionState(session);
-  const { refusal, waiting, obstacle, settings } = state.room;
-  const title = settings?.title ?? room.title;
+  const { refusal, waiting, obstacle } = state.room;
+  // What the room was when the page was opened, until an event says otherwise.
+  const settings = state.room.settings ?? settingsOf(room);
+  const title = settings.title === "" ? room.title : settings.title;
   const connected = state.room.connection === "connected";
   const [problem, setProblem] = useState<string | null>(null);
 
