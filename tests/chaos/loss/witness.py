@@ -22,6 +22,7 @@ _OPEN_TIMEOUT_S: Final = 3.0
 _PING_S: Final = 1.0
 _SILENCE_S: Final = 3.5
 _ANSWER_S: Final = 3.0
+_AGAIN_S: Final = 0.02
 _BACKOFF_FIRST_S: Final = 0.1
 _BACKOFF_MAX_S: Final = 1.5
 _AGAIN: Final = frozenset(
@@ -134,6 +135,8 @@ class Witness:
                 await self._socket.send(m.encode(m.Chat(said.message_id, said.text)))
                 return await waiting
         except (OSError, TimeoutError, WebSocketException):
+            # Sending on a socket that has just gone fails at once: let its reader notice before it is tried again.
+            await asyncio.sleep(_AGAIN_S)
             return None
         finally:
             del self._waiting[said.message_id]
