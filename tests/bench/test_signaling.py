@@ -9,7 +9,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from tests.bench.signaling import __main__ as bench
-from tests.bench.signaling import generator, stalled
+from tests.bench.signaling import generator, idle, stalled
 from tests.bench.signaling.generator import Counts, GeneratorError, Load, generating
 from tests.bench.signaling.plan import TEXT, Kind, Message, Opening, Plan, new_marker, text_with
 from tests.bench.signaling.sampling import Cores
@@ -140,3 +140,10 @@ async def test_a_reader_that_stops_takes_nothing_from_the_others() -> None:
     figures = await stalled.measure(Cores.of_machine(), sockets=30, stalled=2, rate=100, seconds=2.0)
     assert (figures["stalled_readers"], figures["stalled_others"]) == (2, 28)
     assert figures["stalled_missing_deliveries"] == 0
+
+
+@needs_compiler
+async def test_idle_sockets_stay_and_are_accounted_for() -> None:
+    figures = await idle.measure(Cores.of_machine(), sockets=20, watched_s=1.0)
+    assert (figures["idle_sockets"], figures["idle_sockets_open_at_the_end"]) == (20, 20)
+    assert figures["idle_rss_mb"] > 0

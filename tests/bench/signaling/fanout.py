@@ -60,7 +60,6 @@ class Cell(msgspec.Struct, frozen=True):
     server_cores: float
     beside_cores: float
     generator_cores: float
-    server_core_busy: float
     rest_core_busy: float
     noise: float
 
@@ -139,10 +138,6 @@ async def _set_up(target: Target, generator: Generator, cores: Cores) -> SetUp:
 async def _cell(target: Target, generator: Generator, cores: Cores, set_up: SetUp, load: Load) -> Cell:
     counts, sample = await run(target, generator, cores, load)
     server = sample.of("server")
-    beside, generating_ = sample.of("beside"), sample.of("generator")
-    server_core, rest_core = sample.of(f"core:{cores.server}"), sample.of(f"core:{cores.rest}")
-    ours = server + beside + generating_
-    both = server_core + (0.0 if cores.shared else rest_core)
     return Cell(
         server=target.name,
         sockets=counts.receivers,
@@ -152,11 +147,10 @@ async def _cell(target: Target, generator: Generator, cores: Cores, set_up: SetU
         deliveries_per_s=counts.window_deliveries / counts.window_s,
         deliveries_per_cpu_s=counts.window_deliveries / counts.window_s / max(server, 0.001),
         server_cores=server,
-        beside_cores=beside,
-        generator_cores=generating_,
-        server_core_busy=server_core,
-        rest_core_busy=rest_core,
-        noise=max(0.0, both - ours),
+        beside_cores=sample.of("beside"),
+        generator_cores=sample.of("generator"),
+        rest_core_busy=sample.of(f"core:{cores.rest}"),
+        noise=sample.foreign(cores),
     )
 
 

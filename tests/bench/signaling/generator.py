@@ -15,7 +15,8 @@ import msgspec
 
 from .plan import Plan
 
-_SOURCES: Final = (Path(__file__).with_name("generator.c"), Path(__file__).with_name("histogram.h"))
+_FOLDER: Final = Path(__file__).with_name("native")
+_SOURCE: Final = _FOLDER / "generator.c"
 _FLAGS: Final = ("-O2", "-std=gnu11", "-Wall", "-Wextra", "-Werror")
 # Of an answer, over what the command itself takes.
 _TIMEOUT_S: Final = 120.0
@@ -35,7 +36,7 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """What one run delivered; see generator.c for how it is counted. Latencies are from the intended send time."""
+    """What one run delivered, counted as native/messages.h says. Latencies are from the intended send time."""
 
     rate: float
     published: int
@@ -87,7 +88,8 @@ def build() -> Path:
             "the load generator is a C program and there is no C compiler here: apt-get install gcc libc6-dev "
             "(or set CC), then try again"
         )
-    digest = hashlib.sha256(b"".join(source.read_bytes() for source in _SOURCES) + found.encode()).hexdigest()
+    sources = sorted(_FOLDER.iterdir())
+    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources) + found.encode()).hexdigest()
     folder = Path(tempfile.gettempdir()) / f"headrace-generator-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
@@ -95,7 +97,7 @@ def build() -> Path:
     program = folder / f"generator-{digest[:16]}"
     if not program.exists():
         fresh = program.with_suffix(f".{os.getpid()}")
-        argv = [found, *_FLAGS, "-o", str(fresh), str(_SOURCES[0])]
+        argv = [found, *_FLAGS, "-o", str(fresh), str(_SOURCE)]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
         if done.returncode:
             raise GeneratorError(f"the load generator does not compile:\n{done.stderr}")

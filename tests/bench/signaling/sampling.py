@@ -40,6 +40,11 @@ class Sample(msgspec.Struct, frozen=True):
         """The cores' worth that a group used."""
         return self.used[name]
 
+    def foreign(self, cores: Cores) -> float:
+        """What programs that are none of the groups used on the two cores together."""
+        busy = sum(self.used[f"core:{core}"] for core in {cores.server, cores.rest})
+        return max(0.0, busy - sum(value for name, value in self.used.items() if not name.startswith("core:")))
+
 
 class Sampler:
     """Counts from its creation on."""
