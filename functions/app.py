@@ -23,11 +23,12 @@ from functions import health, metrics
 from functions.api import history, media, rooms
 from functions.archive.archiver import Archiver
 from functions.context import Context, build_context
-from functions.raw_socket import raw_socket
 from functions.request_log import request_log
 from functions.settings import Settings
 from functions.sfu_client import SfuError
 from functions.signaling import routes as signaling
+from functions.signaling.granian_socket import raw_socket
+from functions.signaling.picows_server import SocketServer
 from functions.web.site import build_routes
 from shared.serving import serve
 from shared.settings import SettingsError, load
@@ -111,9 +112,13 @@ def _lifespan(context: Context) -> Any:  # noqa: ANN401 - Litestar's own type is
         if "archive" in context.settings.functions:
             archiver = Archiver(context.redis, context.archive, context.settings.instance)
             tasks.append(asyncio.create_task(archiver.run(), name="archiver"))
+        sockets = SocketServer(context)
+        if context.settings.socket_port and "signaling" in context.settings.functions:
+            await sockets.start(context.settings.host, context.settings.socket_port)
         try:
             yield
         finally:
+            await sockets.stop()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

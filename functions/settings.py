@@ -25,6 +25,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ("api", "archive", "signaling", "web")
     host: Annotated[str, setting("HEADRACE_HOST", "listen address")] = "127.0.0.1"
     port: Annotated[int, setting("HEADRACE_PORT", "listen port", ge=1, le=65535)] = 8000
+    socket_port: Annotated[
+        int,
+        setting(
+            "HEADRACE_SOCKET_PORT",
+            "second port that takes the room sockets at half the cost; 0: they are served on HEADRACE_PORT only",
+            ge=0,
+            le=65535,
+        ),
+    ] = 0
     instance: Annotated[
         str, setting("HEADRACE_INSTANCE", "name of this process in logs and metrics", min_length=1, max_length=64)
     ] = "function"

@@ -21,7 +21,7 @@ from structlog import get_logger
 from functions import metrics
 from shared.protocol.messages import SettingsChanged
 from shared.state.archive import RoomArchive, is_event
-from shared.state.archive_reader import ArchiveReader
+from shared.state.archive_reader import BATCH_EVENTS, ArchiveReader
 from shared.state.control import RoomControl
 from shared.state.log_script import Bounds
 from shared.state.news import LEASE_MS, Claim, News
@@ -86,6 +86,9 @@ class Archiver:
             metrics.ARCHIVED.inc(len(entries))
             metrics.ARCHIVE_LAG_SECONDS.set(max(0.0, time.time() - entries[-1][0] / 1e6))
             written += len(entries)
+            if len(entries) < BATCH_EVENTS:
+                # What comes next goes together with what comes after it.
+                break
             if time.monotonic() > deadline:
                 return 0.0
         if written == 0 and await self._reader.rest(room):

@@ -11,8 +11,8 @@ from redis.exceptions import RedisError
 from structlog import get_logger
 
 from functions import metrics
+from functions.signaling.backlog import Priority
 from functions.signaling.hub import Hub
-from functions.signaling.outbox import Priority
 from shared.protocol.messages import Stats, Viewers
 from shared.state.presence import Attendance, Audience, Entered, Seat
 

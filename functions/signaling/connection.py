@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -12,14 +12,14 @@ from structlog import get_logger
 from functions import metrics
 from functions.context import Context
 from functions.signaling.admission import Turned
-from functions.signaling.hub import Membership
+from functions.signaling.fan_out import Membership
 from functions.signaling.limits import EPHEMERAL, PINGS, REQUESTS, SIGNALING, Budget
 from functions.signaling.media_requests import MediaRequests
-from functions.signaling.outbox import Outbox, RawSend
 from functions.signaling.room_control import ControlMessage
 from functions.signaling.submissions import Submissions
+from functions.signaling.transport import PeerGone, Transport
 from shared.protocol import messages as m
-from shared.protocol.codec import Codec
+from shared.protocol.codec import Codec, Frame
 from shared.protocol.errors import CloseCode, ErrorCode, ProtocolError
 from shared.security.tokens import AUDIENCE_ROOM, Claims, Grant, TokenError, TokenExpired
 from shared.state.limits import Holder
@@ -51,28 +51,18 @@ class _Closed(Exception):  # noqa: N818 - not an error: the end of a conversatio
 
 
 class Connection:
-    """Serves one accepted socket, given the server's own `receive` and `send` (see `functions.raw_socket`)."""
+    """Serves one accepted socket."""
 
-    def __init__(
-        self,
-        context: Context,
-        room: str,
-        codec: Codec,
-        receive: Callable[[], Awaitable[Any]],
-        send: RawSend,
-        *,
-        address: str,
-    ) -> None:
+    def __init__(self, context: Context, room: str, codec: Codec, transport: Transport, *, address: str) -> None:
         """`address` is what limits of the client's address are counted by, '' where that is not known."""
         self.id = secrets.token_hex(6)
         self._address = address
         self._offences = 0
-        self.outbox = Outbox(send, codec, self._interrupt)
+        self.outbox = transport.outbox(codec, self._interrupt)
         self._context = context
         self._room = room
         self._codec = codec
-        self._receive_event = receive
-        self._send = send
+        self._transport = transport
         self._task: asyncio.Task[Any] | None = None
         self._interrupted = False
         self._heard_at = 0.0
@@ -83,7 +73,7 @@ class Connection:
             Budget, (PINGS, SIGNALING, EPHEMERAL, REQUESTS)
         )
         self._media: MediaRequests | None = None
-        self._next_event: asyncio.Future[Any] | None = None
+        self._next_frame: asyncio.Task[Frame] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._backed_off = False
         self._displaced = False
@@ -308,16 +298,16 @@ class Connection:
         waiting = asyncio.ensure_future(woken)
         try:
             while not waiting.done():
-                if self._next_event is None:
-                    self._next_event = asyncio.ensure_future(self._receive_event())
-                await asyncio.wait({waiting, self._next_event}, return_when=asyncio.FIRST_COMPLETED)
-                if self._next_event.done():
+                if self._next_frame is None:
+                    self._next_frame = asyncio.create_task(self._transport.receive(), name=f"receive-{self.id}")
+                await asyncio.wait({waiting, self._next_frame}, return_when=asyncio.FIRST_COMPLETED)
+                if self._next_frame.done():
                     self._serve_waiting(await self._receive())
         finally:
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
 
-    def _serve_waiting(self, frame: bytes | str) -> None:
+    def _serve_waiting(self, frame: Frame) -> None:
         try:
             message = self._codec.decode_client(frame)
         except ProtocolError as error:
@@ -328,20 +318,17 @@ class Connection:
         else:
             self._count(ProtocolError(ErrorCode.JOIN_EXPECTED, "you are not in the room yet"))
 
-    async def _receive(self) -> bytes | str:
+    async def _receive(self) -> Frame:
         try:
             # One may be under way already, begun while this socket waited at the door.
-            event: Any = await (self._next_event or self._receive_event())
-            self._next_event = None
-        except RuntimeError:
+            frame = await (self._next_frame or self._transport.receive())
+        except PeerGone as gone:
+            if gone.code in {CloseCode.NORMAL, CloseCode.GOING_AWAY} and self._media is not None:
+                # A publisher who leaves in so many words ends the stream; one whose link broke may come back to it.
+                await self._media.end_publishing()
             raise _Closed(None) from None
-        if event["type"] == "websocket.receive":
-            data = event.get("bytes")
-            return data if data is not None else str(event.get("text"))
-        if event.get("code") in {CloseCode.NORMAL, CloseCode.GOING_AWAY} and self._media is not None:
-            # A publisher who leaves in so many words ends the stream; one whose link broke may come back to it.
-            await self._media.end_publishing()
-        raise _Closed(None)
+        self._next_frame = None
+        return frame
 
     def _refused_join(
         self, code: ErrorCode, problem: str, close: CloseCode, retry_after_ms: int | None = None
@@ -397,12 +384,7 @@ class Connection:
                 while not self.outbox.settled:  # noqa: ASYNC110 - happens once per connection
                     await asyncio.sleep(0.005)
         self.outbox.close()
-        if self._next_event is not None:
-            # Granian does not close while a receive is under way.
-            self._next_event.cancel()
-            await asyncio.sleep(0)
-        # The close of a stalled peer waits for ever, and a peer that has gone raises.
-        message = {"type": "websocket.close", "code": int(code), "reason": code.name.lower()}
-        with suppress(TimeoutError, RuntimeError):
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await self._send(message)
+        if self._next_frame is not None:
+            self._next_frame.cancel()
+            await asyncio.gather(self._next_frame, return_exceptions=True)
+        await self._transport.close(code)

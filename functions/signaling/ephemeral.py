@@ -12,9 +12,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from functions import metrics
+from functions.signaling.backlog import Priority
 from functions.signaling.bus import ephemeral_channel
 from functions.signaling.hub import Hub
-from functions.signaling.outbox import Priority
 from shared.protocol import messages as m
 from shared.protocol.fields import MAX_TYPING_NAMES
 

@@ -14,8 +14,8 @@ from structlog import get_logger
 from structlog.contextvars import bound_contextvars
 
 from functions.context import Context
-from functions.raw_socket import raw_of
 from functions.signaling.connection import Connection
+from functions.signaling.granian_socket import GranianSocket
 from shared.protocol.codec import negotiate
 from shared.protocol.messages import Move
 from shared.state.directory import parse_room_id
@@ -38,10 +38,9 @@ async def room_socket(
         await socket.close(code=4404 if room is None else 1002)
         return
     await socket.accept(subprotocols=codec.subprotocol)
-    receive, send = raw_of(socket)
     peer = socket.client.host if socket.client else ""
     address = context.trusted_proxies.prefix(peer, socket.headers.get("x-forwarded-for", ""))
-    connection = Connection(context, room, codec, receive, send, address=address)
+    connection = Connection(context, room, codec, GranianSocket.of(socket), address=address)
     with bound_contextvars(connection=connection.id):
         await connection.run()
 

@@ -22,7 +22,11 @@ INTERRUPT_RETRY_S = 0.003
 # A busy process reads what has come in so long together; an idle one reads at once.
 TICK_S = 0.004
 
-Deliver = Callable[[str, Sequence[Entry]], None]
+# What the next read finds must be there before the room that is busiest sends again.
+LEAD_S = 0.004
+
+Deliver = Callable[[str, Sequence[Entry]], float]
+"""Given a room and new entries, returns in how many seconds that room will send more."""
 
 log = get_logger(__name__)
 
@@ -83,8 +87,8 @@ class Tail:
                 self._client_id = await redis.client_id()
                 while True:
                     began = time.perf_counter()
-                    await self._read_once(redis)
-                    await asyncio.sleep(max(0.0, TICK_S - (time.perf_counter() - began)))
+                    pause_s = await self._read_once(redis)
+                    await asyncio.sleep(max(pause_s - LEAD_S, TICK_S - (time.perf_counter() - began), 0.0))
             except (RedisError, OSError, TimeoutError) as error:
                 self.interruptions += 1
                 metrics.TAIL_ERRORS.inc()
@@ -94,14 +98,15 @@ class Tail:
                 self._client_id = 0
                 await redis.aclose()
 
-    async def _read_once(self, redis: Redis) -> None:
+    async def _read_once(self, redis: Redis) -> float:
         self._reading = self._wanted
         if not self._offsets:
             self._occupied.clear()
             await self._occupied.wait()
-            return
+            return 0.0
         streams: dict[Any, Any] = {log_key(room): f"{offset}-0" for room, offset in self._offsets.items()}
         found: Any = await redis.xread(streams, count=BATCH_EVENTS, block=BLOCK_MS) or {}
+        pauses_s: list[float] = []
         for key, chunks in found.items():
             room = room_of(key)
             last = self._offsets.get(room)
@@ -112,7 +117,8 @@ class Tail:
             fresh = [entry for entry in entries if last is not None and entry[0] > last]
             if fresh:
                 self._offsets[room] = fresh[-1][0]
-                self._deliver(room, fresh)
+                pauses_s.append(self._deliver(room, fresh))
+        return min(pauses_s, default=0.0)
 
     async def _interrupt_for_ever(self) -> None:
         while True:

@@ -13,6 +13,9 @@ _DIRECTION_OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u20
 
 def clean_text(text: str) -> str:
     """`text` with a line's worth of space: controls and direction overrides removed, ends stripped."""
+    # Nearly all texts; of format characters, which are not printable by this, the loop keeps most.
+    if text.isprintable():
+        return text.strip()
     kept = (
         " " if character in "\n\r\t" else character
         for character in text

@@ -1,13 +1,17 @@
-"""The cloud load balancer's stand-in: a TCP proxy with health checks, least connections and no memory of its own.
+"""The cloud load balancer's stand-in: a proxy with health checks, least connections and no memory of its own.
+
+It looks at the first line of a connection, no further: a room socket goes to the port where a function takes those. (A
+browser never sends the request for a socket on a connection that it has used before.)
 
 It runs as a child and not in the supervisor's loop: a test (or a prompt) that blocks that loop must not stall the
 connections that it is waiting for, and the bytes of a thousand sockets must not delay supervision.
 
-Usage: `python -m shared.stack.balancer --listen-fd FD --backend HOST:PORT [--backend …]`
+Usage: `python -m shared.stack.balancer --listen-fd FD --backend HOST:PORT:SOCKET_PORT [--backend …]`
 """
 
 import argparse
 import asyncio
+import re
 import signal
 import socket
 from collections.abc import Sequence
@@ -23,6 +27,9 @@ _CONNECT_TIMEOUT_S: Final = 2.0
 _PROBE_INTERVAL_S: Final = 1.0
 # When one side has said that it will send no more, the other may still take this long to finish.
 _HALF_CLOSED_S: Final = 300.0
+# Who has not said by then what they want (RFC 9112, section 3) gets nothing.
+_REQUEST_LINE_TIMEOUT_S: Final = 10.0
+_SOCKET_REQUEST: Final = re.compile(rb"GET /v1/rooms/[^/ ]+/socket[ ?]")
 _UNAVAILABLE: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 )
@@ -34,6 +41,7 @@ class Backend:
 
     host: str
     port: int
+    socket_port: int
     ready: bool = False
     connections: int = 0
 
@@ -86,12 +94,20 @@ class Balancer:
             _drop(writer)
 
     async def _proxy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        opened = await self._connect()
+        try:
+            async with asyncio.timeout(_REQUEST_LINE_TIMEOUT_S):
+                line = await reader.readline()
+        except (OSError, TimeoutError, ValueError):
+            return
+        if not line:
+            return
+        opened = await self._connect(to_socket=bool(_SOCKET_REQUEST.match(line)))
         if opened is None:
             writer.write(_UNAVAILABLE)
             await asyncio.gather(_finish(writer), return_exceptions=True)
             return
         backend, backend_reader, backend_writer = opened
+        backend_writer.write(line)
         try:
             up = asyncio.create_task(_pump(reader, backend_writer))
             down = asyncio.create_task(_pump(backend_reader, writer))
@@ -101,13 +117,14 @@ class Balancer:
             backend.connections -= 1
             _drop(backend_writer)
 
-    async def _connect(self) -> tuple[Backend, asyncio.StreamReader, asyncio.StreamWriter] | None:
+    async def _connect(self, *, to_socket: bool) -> tuple[Backend, asyncio.StreamReader, asyncio.StreamWriter] | None:
         for backend in self.candidates():
             # Counted before it is connected, or a burst would all go to the same one.
             backend.connections += 1
+            port = backend.socket_port if to_socket else backend.port
             try:
                 async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                    reader, writer = await asyncio.open_connection(backend.host, backend.port, limit=CHUNK)
+                    reader, writer = await asyncio.open_connection(backend.host, port, limit=CHUNK)
             except (OSError, TimeoutError):
                 backend.connections -= 1
                 backend.ready = False
@@ -167,9 +184,10 @@ def _drop(writer: asyncio.StreamWriter) -> None:
 async def _main() -> None:
     parser = argparse.ArgumentParser(prog="shared.stack.balancer")
     parser.add_argument("--listen-fd", type=int, required=True)
-    parser.add_argument("--backend", action="append", required=True, metavar="HOST:PORT")
+    parser.add_argument("--backend", action="append", required=True, metavar="HOST:PORT:SOCKET_PORT")
     arguments = parser.parse_args()
-    backends = [Backend(host, int(port)) for host, _, port in (value.rpartition(":") for value in arguments.backend)]
+    parts = [value.rsplit(":", 2) for value in arguments.backend]
+    backends = [Backend(host, int(port), int(socket_port)) for host, port, socket_port in parts]
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)

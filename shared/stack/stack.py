@@ -38,11 +38,18 @@ class Endpoint(msgspec.Struct, frozen=True):
 
     name: str
     port: int
+    socket_port: int = 0
+    """Of a function: where it takes room sockets more cheaply than on `port`."""
 
     @property
     def url(self) -> str:
         """Without a slash at the end."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def socket_url(self) -> str:
+        """The same, of `socket_port`."""
+        return f"http://127.0.0.1:{self.socket_port}"
 
 
 class LocalStack:
@@ -191,9 +198,9 @@ class LocalStack:
         functions, workers = self._counts
         if functions or workers:
             self.jwt_keys = self._keys()
-        ports = free_ports(functions + workers)
-        self.functions = [Endpoint(f"function-{n}", port) for n, port in enumerate(ports[:functions], 1)]
-        self.workers = [Endpoint(f"worker-{n}", port) for n, port in enumerate(ports[functions:], 1)]
+        ports = iter(free_ports(2 * functions + workers))
+        self.functions = [Endpoint(f"function-{n}", next(ports), next(ports)) for n in range(1, functions + 1)]
+        self.workers = [Endpoint(f"worker-{n}", next(ports)) for n in range(1, workers + 1)]
         specs = [*map(self._function, self.functions), *map(self._worker, self.workers)]
         if functions:
             self._listener = listen_public(self._port)
@@ -218,6 +225,7 @@ class LocalStack:
             "HEADRACE_TRUSTED_PROXIES": "127.0.0.0/8,::1/128",
             "HEADRACE_HOST": "127.0.0.1",
             "HEADRACE_PORT": str(endpoint.port),
+            "HEADRACE_SOCKET_PORT": str(endpoint.socket_port),
         }
         return _ours("functions.app", endpoint, environ)
 
@@ -243,7 +251,11 @@ class LocalStack:
     def _balancer(self, listener: socket.socket) -> ChildSpec:
         # It gets the listening socket instead of a port: no other program can take the port in between, and while a
         # crashed balancer is restarted connections wait instead of being refused.
-        backends = [part for endpoint in self.functions for part in ("--backend", f"127.0.0.1:{endpoint.port}")]
+        backends = [
+            part
+            for endpoint in self.functions
+            for part in ("--backend", f"127.0.0.1:{endpoint.port}:{endpoint.socket_port}")
+        ]
         listen = ("--listen-fd", str(listener.fileno()))
         port = int(listener.getsockname()[1])
 

@@ -3,6 +3,7 @@
 import json
 
 import httpx
+import pytest
 from websockets.asyncio.client import connect
 
 from shared.protocol import messages as m
@@ -10,10 +11,13 @@ from shared.stack.stack import LocalStack
 from tests.support.room_client import guest, joined, socket_url
 
 
-async def test_a_json_client_and_a_binary_one_talk_to_each_other(stack: LocalStack, http: httpx.AsyncClient) -> None:
+@pytest.mark.parametrize("port", ["port", "socket_port"])
+async def test_a_json_client_and_a_binary_one_talk_to_each_other(
+    stack: LocalStack, http: httpx.AsyncClient, port: str
+) -> None:
     room, owner = await (await guest(http, "Ana")).create_room()
     viewer = await (await guest(http, "Bo")).room_token(room)
-    url = stack.functions[0].url
+    url = f"http://127.0.0.1:{getattr(stack.functions[0], port)}"
     protocols = [f"{m.SUBPROTOCOL}+json"]
     async with (
         joined(url, room, owner) as ana,

@@ -5,7 +5,9 @@ from typing import Any
 
 import msgspec
 
-from functions.signaling.outbox import MAX_BYTES, MAX_FRAMES, AsgiMessage, Outbox, Priority, SharedFrame
+from functions.signaling.backlog import MAX_BYTES, MAX_FRAMES, Priority
+from functions.signaling.granian_socket import GranianOutbox
+from functions.signaling.outbox import AsgiMessage, SharedFrame
 from shared.protocol.codec import CODECS, Codec
 from shared.protocol.messages import Pong, Viewers
 
@@ -43,7 +45,7 @@ class Wire:
         self.gone = False
         self.stuck = 0
         self._flights: list[Flight] = []
-        self.outbox = Outbox(self.send, BINARY, self._on_stuck)
+        self.outbox = GranianOutbox(self.send, BINARY, self._on_stuck)
 
     def send(self, message: AsgiMessage) -> object:
         if self.gone:

@@ -40,7 +40,7 @@ class Scene(msgspec.Struct):
 async def scene(stack: LocalStack, http: httpx.AsyncClient) -> Scene:
     room, owner = await (await guest(http, "Ana")).create_room()
     tokens = Tokens(KeyRing.from_jwks(stack.jwt_keys))
-    return Scene(stack.functions[0].url, stack.functions[1].url, room, owner, tokens)
+    return Scene(stack.functions[0].url, stack.functions[1].socket_url, room, owner, tokens)
 
 
 async def _do(client: RoomClient, message: m.Moderate | m.Configure | m.Admit) -> None:

@@ -44,12 +44,14 @@ class Scene(msgspec.Struct):
         return self.tokens.sign(claims, audience=audience, lifetime_s=lifetime_s)
 
 
-@pytest_asyncio.fixture
-async def scene(stack: LocalStack, http: httpx.AsyncClient) -> Scene:
+@pytest_asyncio.fixture(params=["granian", "picows"])
+async def scene(request: pytest.FixtureRequest, stack: LocalStack, http: httpx.AsyncClient) -> Scene:
+    """The same on either of the ports that take sockets."""
+    one, two = (endpoint.url if request.param == "granian" else endpoint.socket_url for endpoint in stack.functions)
     ana, bo = await guest(http, "Ana"), await guest(http, "Bo")
     room, owner = await ana.create_room()
     tokens = Tokens(KeyRing.from_jwks(stack.jwt_keys))
-    return Scene(stack.functions[0].url, stack.functions[1].url, room, owner, await bo.room_token(room), tokens)
+    return Scene(one, two, room, owner, await bo.room_token(room), tokens)
 
 
 @pytest_asyncio.fixture

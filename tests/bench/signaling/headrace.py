@@ -80,7 +80,7 @@ def plan_for(stack: LocalStack, rooms: list[str], *, sockets: int, publishers: i
         return Opening(f"/v1/rooms/{room}/socket", m.encode(m.Join(token)))
 
     return Plan(
-        port=stack.functions[0].port,
+        port=stack.functions[0].socket_port,
         openings=[opening(number) for number in range(sockets)],
         publishers=publishers,
         # An unsigned 64-bit integer is 0xcf and 8 bytes (MessagePack); the id is of that size, and so are all others.

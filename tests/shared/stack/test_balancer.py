@@ -63,7 +63,7 @@ async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 async def balancing(*servers: Server, settle: bool = True) -> AsyncIterator[tuple[int, list[Backend]]]:
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    backends = [Backend("127.0.0.1", server.port) for server in servers]
+    backends = [Backend("127.0.0.1", server.port, server.port) for server in servers]
     stop = asyncio.Event()
     task = asyncio.create_task(Balancer(backends).serve(listener, stop))
     try:
@@ -201,5 +201,5 @@ def free_port() -> int:
 
 @pytest.mark.parametrize(("connections", "first"), [((0, 0), 0), ((3, 1), 1), ((1, 3), 0)])
 def test_candidates_are_ordered_by_connections(connections: tuple[int, int], first: int) -> None:
-    backends = [Backend("127.0.0.1", n, ready=True, connections=count) for n, count in enumerate(connections)]
+    backends = [Backend("127.0.0.1", n, n, ready=True, connections=count) for n, count in enumerate(connections)]
     assert Balancer(backends).candidates()[0] is backends[first]
