@@ -1,0 +1,1 @@
+"""A participant of a room in Python: see `shared.client.connection`. Needs the extra `client`."""
