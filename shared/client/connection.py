@@ -116,6 +116,7 @@ class RoomConnection:
         self._ping_s = _WAITING_PING_S
         self._retry_after_s = 0.0
         self._refusal = ""
+        self._move_after: asyncio.Future[m.Move]
         self.state = State.CONNECTING
         self.epoch: str | None = None
         self.offset: int | None = None
@@ -188,11 +189,11 @@ class RoomConnection:
         ) as socket:
             self._socket = socket
             self._ping_s = _WAITING_PING_S
+            self._move_after = asyncio.get_running_loop().create_future()
             offset = self.offset if self.epoch is not None else None
             await socket.send(m.encode(m.Join(self._token, self.epoch if offset is not None else None, offset)))
-            tasks = [
-                asyncio.create_task(work) for work in (self._listen(socket), self._talk(socket), self._ping(socket))
-            ]
+            works = self._listen(socket), self._talk(socket), self._ping(socket), self._move()
+            tasks = [asyncio.create_task(work) for work in works]
             try:
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 # What the server said last is in its close, not in what failed to be sent after it.
@@ -206,40 +207,23 @@ class RoomConnection:
                 await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _listen(self, socket: ClientConnection) -> None:
-        moving: asyncio.TimerHandle | None = None
-        here = asyncio.current_task()
-        loop = asyncio.get_running_loop()
-        moved = False
+        while True:
+            try:
+                async with asyncio.timeout(self._silence_s()):
+                    frame = await socket.recv()
+            except TimeoutError:
+                raise _Dropped(OwnClose.SILENT) from None
+            try:
+                message = m.decode_server(frame) if isinstance(frame, bytes) else None
+            except msgspec.DecodeError:
+                # It may have held events: resuming from the last good offset brings them again.
+                raise _Dropped(OwnClose.MALFORMED) from None
+            if message is not None:
+                self._take(message)
 
-        def move() -> None:
-            nonlocal moved
-            moved = True
-            if here is not None:
-                here.cancel()
-
-        try:
-            while True:
-                try:
-                    async with asyncio.timeout(self._silence_s()):
-                        frame = await socket.recv()
-                except TimeoutError:
-                    raise _Dropped(OwnClose.SILENT) from None
-                try:
-                    message = m.decode_server(frame) if isinstance(frame, bytes) else None
-                except msgspec.DecodeError:
-                    # It may have held events: resuming from the last good offset brings them again.
-                    raise _Dropped(OwnClose.MALFORMED) from None
-                if isinstance(message, m.Move):
-                    moving = loop.call_later(message.delay_ms / 1000, move)
-                elif message is not None:
-                    self._take(message)
-        except asyncio.CancelledError:
-            if not moved:
-                raise
-            raise _Dropped(OwnClose.MOVING, at_once=True) from None
-        finally:
-            if moving is not None:
-                moving.cancel()
+    async def _move(self) -> None:
+        await asyncio.sleep((await self._move_after).delay_ms / 1000)
+        raise _Dropped(OwnClose.MOVING, at_once=True)
 
     def _silence_s(self) -> float:
         return _JOIN_TIMEOUT_S if self.state is State.CONNECTING else self._ping_s + _PONG_WAIT_S
@@ -279,6 +263,8 @@ class RoomConnection:
                 self.epoch = message.epoch
                 self._listener.on_gap(message)
                 return
+            case m.Move() if not self._move_after.done():
+                self._move_after.set_result(message)
             case m.Waiting():
                 self._enter(State.WAITING)
             case m.Sent() | m.Error() if self._outgoing.answered(message):

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import httpx
 import pytest
@@ -90,7 +90,8 @@ async def being(connection: RoomConnection) -> AsyncIterator[RoomConnection]:
         yield connection
     finally:
         running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        with suppress(asyncio.CancelledError):
+            await running
 
 
 async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
