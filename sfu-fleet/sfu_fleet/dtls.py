@@ -91,6 +91,21 @@ SCRATCH_VIEW: Final = _SCRATCH.view
 """The forwarder writes a packet here, then calls `Outbound.protect_scratch`: no copy in between."""
 
 
+PROTECT: Final = int(ffi.cast("uintptr_t", ffi.addressof(lib, "srtp_protect")))
+"""The address of libsrtp's function that encrypts RTP, for the native plane."""
+
+
+class RtpContext:
+    """A libsrtp session for one thread that is not Python's: `address` is its handle. Keep this while it is used.
+
+    Sessions are not safe to share between threads, so that of `Outbound` is not this one. No SSRC may be used in both.
+    """
+
+    def __init__(self, keys: SrtpKeys) -> None:
+        self._session = _session(keys.profile, keys.outbound, Policy.SSRC_ANY_OUTBOUND)
+        self.address: Final = int(ffi.cast("uintptr_t", self._session._srtp[0]))  # noqa: SLF001
+
+
 class Outbound:
     """SRTP and SRTCP towards one peer.
 
@@ -99,6 +114,7 @@ class Outbound:
     """
 
     def __init__(self, keys: SrtpKeys) -> None:
+        self._keys = keys
         # Called through the handle, one crossing per packet: Session.protect copies three times and raises on 1,356 B.
         self._session = _session(keys.profile, keys.outbound, Policy.SSRC_ANY_OUTBOUND)
         self._handle = self._session._srtp[0]  # noqa: SLF001
@@ -114,6 +130,10 @@ class Outbound:
         if status:
             raise SrtpError(ERRORS[status])
         return int(_SCRATCH.length[0])
+
+    def rtp_context(self) -> RtpContext:
+        """A session of the same keys for a thread that sends RTP in our place."""
+        return RtpContext(self._keys)
 
     def protect_rtcp(self, data: bytes) -> bytes:
         """Encrypt an RTCP compound."""

@@ -1,7 +1,7 @@
 """The hot path: one packet of a publisher, rewritten and encrypted for every viewer.
 
-`PacketPlane` is all that the rest of the worker knows of it. `PythonPlane` is the reference implementation; a native
-one may take its place.
+`PacketPlane` is all that the rest of the worker knows of it. `PythonPlane` is the reference implementation; that of
+`sfu_fleet.native` takes its place where it builds.
 """
 
 import secrets
@@ -47,31 +47,34 @@ class PacketFormat(msgspec.Struct, frozen=True):
         return rtp.rebuild(packet, self.payload_type, rtp.pack_extensions(elements))
 
 
-class DownTrack:
-    """One track of one viewer: `first` is the outgoing number that it began with, -1 before it began."""
+class Counters:
+    """What a plane counts for one down track: packets and octets of payload (RFC 3550, section 6.4.1), resent packets.
 
-    __slots__ = (
-        "first",
-        "format",
-        "octets",
-        "packets",
-        "resend_budget",
-        "resend_window",
-        "sequence_offset",
-        "ssrc",
-        "timestamp_offset",
-        "transport",
-    )
+    `first` is the outgoing number that it began with, -1 before it began; `sequence_offset` is what lies between the
+    track's numbers and this viewer's.
+    """
+
+    __slots__ = ("first", "octets", "packets", "resent", "sequence_offset")
+
+    def __init__(self) -> None:
+        self.packets = 0
+        self.octets = 0
+        self.resent = 0
+        self.first = -1
+        self.sequence_offset = 0
+
+
+class DownTrack:
+    """One track of one viewer."""
+
+    __slots__ = ("counters", "format", "resend_budget", "resend_window", "ssrc", "timestamp_offset", "transport")
 
     def __init__(self, transport: Transport, ssrc: int, packet_format: PacketFormat) -> None:
         self.transport = transport
         self.ssrc = ssrc
         self.format = packet_format
-        self.first = -1
-        self.sequence_offset = 0
+        self.counters = Counters()
         self.timestamp_offset = secrets.randbits(32)
-        self.packets = 0
-        self.octets = 0
         self.resend_window = 0.0
         self.resend_budget = 0
 
@@ -99,7 +102,10 @@ class PacketPlane(Protocol):
         """Send a packet to all viewers of a track under its place in the outgoing timeline."""
 
     def resend(self, track: Track, down: DownTrack, sequences: Iterable[int], now: float) -> int:
-        """Send packets again that a viewer misses; `sequences` are the viewer's. Returns how many were sent."""
+        """Send packets again that a viewer misses; `sequences` are the viewer's. Returns how many are being sent."""
+
+    def close(self) -> None:
+        """Send no more."""
 
 
 class PythonPlane:
@@ -134,29 +140,31 @@ class PythonPlane:
                 self._metrics.drop("too_long")
                 continue
             for down in viewers:
-                if down.first < 0:
+                counters = down.counters
+                if counters.first < 0:
                     if not may_start:
                         continue
                     # RFC 3711, section 3.3.1: begin below 2^15, so that losing the first packets around a wrap does
                     # not leave the viewer with another roll-over count.
-                    down.first = sequence
-                    down.sequence_offset = secrets.randbits(15) - sequence
-                elif sequence < down.first:
+                    counters.first = sequence
+                    counters.sequence_offset = secrets.randbits(15) - sequence
+                elif sequence < counters.first:
                     continue
                 if self._transmit(down, body, sequence, timestamp):
-                    down.packets += 1
-                    down.octets += payload_size
+                    counters.packets += 1
+                    counters.octets += payload_size
 
     def resend(self, track: Track, down: DownTrack, sequences: Iterable[int], now: float) -> int:
         """Send packets again that a viewer misses."""
         if now - down.resend_window >= 1.0:
             down.resend_window, down.resend_budget = now, RESENDS_PER_SECOND
         sent = 0
+        counters = down.counters
         for number in sequences:
             # The latest outgoing number that this viewer saw as `number`.
-            sequence = track.highest - ((track.highest + down.sequence_offset - number) & 0xFFFF)
+            sequence = track.highest - ((track.highest + counters.sequence_offset - number) & 0xFFFF)
             entry = track.history[sequence % HISTORY_SIZE]
-            if down.first < 0 or sequence < down.first or entry is None or entry[0] != sequence:
+            if counters.first < 0 or sequence < counters.first or entry is None or entry[0] != sequence:
                 self._metrics.drop("nack_unknown")
                 continue
             if down.resend_budget <= 0:
@@ -166,8 +174,12 @@ class PythonPlane:
             if self._transmit(down, down.format.apply(entry[2]), sequence, entry[1]):
                 self._traffic.packets_out -= 1
                 self._traffic.packets_resent += 1
+                counters.resent += 1
                 sent += 1
         return sent
+
+    def close(self) -> None:
+        """Nothing of it goes on by itself."""
 
     def _transmit(self, down: DownTrack, body: bytes, sequence: int, timestamp: int) -> bool:
         outbound, address = down.transport.outbound, down.transport.agent.remote
@@ -178,7 +190,7 @@ class PythonPlane:
         rtp.IDENTITY.pack_into(
             SCRATCH_VIEW,
             2,
-            (sequence + down.sequence_offset) & 0xFFFF,
+            (sequence + down.counters.sequence_offset) & 0xFFFF,
             (timestamp + down.timestamp_offset) & 0xFFFFFFFF,
             down.ssrc,
         )

@@ -104,6 +104,15 @@ class MediaSocket(asyncio.DatagramProtocol):
         """The UDP port."""
         return int(self._sock.getsockname()[1])
 
+    @property
+    def family(self) -> int:
+        """AF_INET or AF_INET6."""
+        return self._sock.family
+
+    def fileno(self) -> int:
+        """The descriptor, for a plane that sends on its own."""
+        return self._sock.fileno()
+
     def close(self) -> None:
         """Close the socket."""
         if self._transport is not None:

@@ -92,9 +92,9 @@ class Metrics(Collector):
         self.load = Gauge("sfu_load_packets_per_second", "Packets sent per second", registry=self.registry)
         self.registry.register(self)
 
-    def drop(self, reason: str) -> None:
-        """Count a datagram or packet that went no further. `reason` is one of a fixed set of words in the code."""
-        self._drops[reason] = self._drops.get(reason, 0) + 1
+    def drop(self, reason: str, count: int = 1) -> None:
+        """Count datagrams or packets that went no further. `reason` is one of a fixed set of words in the code."""
+        self._drops[reason] = self._drops.get(reason, 0) + count
 
     @property
     def drops(self) -> dict[str, int]:

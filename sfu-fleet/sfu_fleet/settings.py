@@ -1,7 +1,7 @@
 """What a worker reads from its environment."""
 
 import socket
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -42,6 +42,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     uplink_bitrate: Annotated[
         int, setting("HEADRACE_SFU_UPLINK_BITRATE", "bit/s that publishers are told they may send", ge=100_000)
     ] = 4_000_000
+    plane: Annotated[
+        Literal["auto", "native", "python"],
+        setting(
+            "HEADRACE_SFU_PLANE",
+            "what encrypts and sends: native (C, on its own thread), python, or auto: native where it can be compiled",
+        ),
+    ] = "auto"
     drain_deadline_s: Annotated[
         float, setting("HEADRACE_SFU_DRAIN_DEADLINE_S", "seconds that a drain may take", gt=0)
     ] = 5.0

@@ -118,10 +118,10 @@ class Subscriber(Session):
     def info(self) -> SessionInfo:
         """A snapshot for the control API."""
         return self.snapshot(
-            live=any(leg.down.packets for leg in self.legs),
+            live=any(leg.down.counters.packets for leg in self.legs),
             codecs=[track.codec.name for track in self._outgoing],
-            packets_out=sum(leg.down.packets for leg in self.legs),
-            bytes_out=sum(leg.down.octets for leg in self.legs),
+            packets_out=sum(leg.down.counters.packets for leg in self.legs),
+            bytes_out=sum(leg.down.counters.octets for leg in self.legs),
             packets_lost=sum(leg.lost for leg in self.legs),
             rtt_ms=self.rtt_ms,
         )
@@ -184,7 +184,9 @@ class Subscriber(Session):
         shift = leg.uplink.timeline.timestamp_shift + leg.down.timestamp_offset
         timestamp = report.timestamp + shift + round(elapsed * leg.uplink.codec.clock_rate) & 0xFFFFFFFF
         down = leg.down
-        compound = rtcp.pack_sender_report(SenderReport(down.ssrc, ntp, timestamp, down.packets, down.octets))
+        compound = rtcp.pack_sender_report(
+            SenderReport(down.ssrc, ntp, timestamp, down.counters.packets, down.counters.octets)
+        )
         compound += rtcp.pack_source_description(down.ssrc, self.context.cname)
         leg.reported[ntp >> 16 & 0xFFFFFFFF] = now
         if len(leg.reported) > _REMEMBERED_REPORTS:

@@ -1,0 +1,265 @@
+"""`NativePlane`: the packet plane whose packets are encrypted and sent by the thread of plane.c.
+
+Python decides: which viewer has which track, what a packet looks like in each format, what was asked for again. The
+thread does what happens for every packet of every viewer.
+"""
+
+import asyncio
+import ipaddress
+import secrets
+import socket
+import struct
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from cffi import FFI  # type: ignore[import-untyped]
+from structlog import get_logger
+
+from sfu_fleet.dtls import PROTECT, RtpContext
+from sfu_fleet.forwarder import DownTrack, PacketFormat, Track
+from sfu_fleet.ice import Address, MediaSocket
+from sfu_fleet.metrics import Metrics
+from sfu_fleet.native.build import NotBuiltError, library
+from sfu_fleet.rtp import RtpPacket
+
+# The longest that a packet of video waits for others to go with; the end of a frame and audio end the wait.
+WINDOW_NS: Final = 4_000_000
+REFRESH_S: Final = 0.1
+
+_INTERFACE: Final = """
+struct counters { uint64_t packets, octets, resent; int64_t first, sequence_offset; };
+struct totals { uint64_t packets_out, bytes_out, packets_resent, send_failures, protect_failures, nack_unknown,
+    nack_budget, queue_overflows, system_calls, trains, waits, batches, processed; };
+struct plane *plane_open(int fd, void *protect, int64_t window_ns, int use_gso);
+void plane_close(struct plane *);
+int plane_uses_trains(const struct plane *);
+void plane_totals(struct plane *, struct totals *);
+struct lane *plane_lane(void);
+struct viewer *plane_attach(struct plane *, struct lane *, void *srtp, const char *address, int address_size,
+    uint32_t ssrc, uint32_t timestamp_offset, uint16_t base, struct counters *);
+int plane_detach(struct plane *, struct viewer *);
+int plane_move(struct plane *, struct viewer *, const char *address, int address_size);
+int plane_discard(struct plane *, struct lane *);
+int plane_forward(struct plane *, struct lane *, const char *body, int size, int payload_size, int64_t sequence,
+    uint32_t timestamp, int may_start, int urgent);
+int plane_resend(struct plane *, struct viewer *, const uint16_t *numbers, int count);
+"""
+# Totals of the thread -> counters of `Traffic`, and -> reasons of drops.
+_TRAFFIC: Final = ("packets_out", "bytes_out", "packets_resent", "send_failures")
+_DROPS: Final = {
+    "protect_failures": "srtp_protect",
+    "nack_unknown": "nack_unknown",
+    "nack_budget": "nack_budget",
+    "queue_overflows": "plane_queue",
+}
+
+log = get_logger(__name__)
+ffi: Any = FFI()
+ffi.cdef(_INTERFACE)
+
+
+@cache
+def _load(path: Path) -> Any:  # noqa: ANN401 - a cffi library
+    return ffi.dlopen(str(path))
+
+
+class _Lane:
+    """One rewritten stream of a track, and its viewers."""
+
+    def __init__(self, handle: Any) -> None:  # noqa: ANN401 - a cffi pointer
+        self.handle = handle
+        self.viewers = 0
+
+
+class _Viewer:
+    """One down track on the thread. The thread uses `context` and `counters`, which live as long as this does."""
+
+    def __init__(self, lane: _Lane, context: RtpContext, counters: Any, remote: Address) -> None:  # noqa: ANN401
+        self.lane = lane
+        self.context = context
+        self.counters = counters
+        self.remote = remote
+        self.handle: Any = None
+
+
+class NativePlane:
+    """See `sfu_fleet.forwarder.PacketPlane`. `close` it before its socket."""
+
+    def __init__(
+        self, media_socket: MediaSocket, metrics: Metrics, *, trains: bool = True, window_ns: int = WINDOW_NS
+    ) -> None:
+        """Start the thread.
+
+        Raises:
+            NotBuiltError: there is no native plane on this machine.
+        """
+        self._lib = _load(library())
+        self._metrics = metrics
+        self._handle = self._lib.plane_open(media_socket.fileno(), ffi.cast("void *", PROTECT), window_ns, int(trains))
+        if self._handle == ffi.NULL:
+            raise NotBuiltError("the thread could not be started")
+        self._family = media_socket.family
+        self._lanes: dict[Track, dict[PacketFormat, _Lane]] = {}
+        self._viewers: dict[DownTrack, _Viewer] = {}
+        # Viewers whose last job has been queued, with the number of jobs after which the thread has let go of them.
+        self._leaving: list[tuple[int, _Viewer]] = []
+        self.queued = 0
+        """Jobs given to the thread so far."""
+        self._seen = ffi.new("struct totals *")
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(REFRESH_S, self._tick)
+
+    @property
+    def uses_trains(self) -> bool:
+        """Whether the kernel takes several packets to one viewer as one (UDP_SEGMENT)."""
+        return bool(self._lib.plane_uses_trains(self._handle))
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """What the thread counts."""
+        now = ffi.new("struct totals *")
+        self._lib.plane_totals(self._handle, now)
+        return {name: int(getattr(now, name)) for name, _ in ffi.typeof("struct totals").fields}
+
+    def attach(self, track: Track, down: DownTrack) -> None:
+        """Let a viewer have a track."""
+        outbound, remote = down.transport.outbound, down.transport.agent.remote
+        if outbound is None or remote is None or down in self._viewers:
+            return
+        lane = self._lanes.setdefault(track, {}).get(down.format)
+        if lane is None:
+            handle = self._lib.plane_lane()
+            if handle == ffi.NULL:
+                raise MemoryError
+            lane = self._lanes[track][down.format] = _Lane(handle)
+        context = outbound.rtp_context()
+        counters = ffi.new("struct counters *", {"first": -1})
+        viewer = _Viewer(lane, context, counters, remote)
+        address = self._address(remote)
+        # RFC 3711, section 3.3.1: begin below 2^15, so that losing the first packets around a wrap does not leave the
+        # viewer with another roll-over count.
+        base = secrets.randbits(15)
+        viewer.handle = self._lib.plane_attach(
+            self._handle,
+            lane.handle,
+            ffi.cast("void *", context.address),
+            address,
+            len(address),
+            down.ssrc,
+            down.timestamp_offset,
+            base,
+            counters,
+        )
+        if viewer.handle == ffi.NULL:
+            raise MemoryError
+        self.queued += 1
+        lane.viewers += 1
+        down.counters = counters
+        self._viewers[down] = viewer
+
+    def detach(self, track: Track, down: DownTrack) -> None:
+        """Stop sending a track to a viewer."""
+        viewer = self._viewers.pop(down, None)
+        if viewer is None:
+            return
+        self._lib.plane_detach(self._handle, viewer.handle)
+        self.queued += 1
+        self._leaving.append((self.queued, viewer))
+        viewer.lane.viewers -= 1
+        if viewer.lane.viewers == 0:
+            self._lib.plane_discard(self._handle, viewer.lane.handle)
+            self.queued += 1
+            lanes = self._lanes[track]
+            del lanes[down.format]
+            if not lanes:
+                del self._lanes[track]
+
+    def forward(self, track: Track, packet: RtpPacket, sequence: int, timestamp: int, *, keyframe: bool) -> None:
+        """Send a packet to all viewers of a track."""
+        lanes = self._lanes.get(track)
+        if lanes is None:
+            return
+        payload_size = packet.payload_end - packet.payload_start
+        may_start = int(keyframe or not track.starts_at_keyframe)
+        # Nothing of this frame comes after its last packet, and audio waits for nobody.
+        urgent = int(packet.marker or not track.starts_at_keyframe)
+        for packet_format, lane in lanes.items():
+            body = packet_format.apply(packet)
+            status = self._lib.plane_forward(
+                self._handle,
+                lane.handle,
+                body,
+                len(body),
+                payload_size,
+                sequence,
+                timestamp & 0xFFFFFFFF,
+                may_start,
+                urgent,
+            )
+            if status:
+                self._metrics.drop("plane_refused")
+            else:
+                self.queued += 1
+
+    def resend(self, track: Track, down: DownTrack, sequences: Iterable[int], now: float) -> int:  # noqa: ARG002
+        """Send packets again that a viewer misses; how many the thread was asked for."""
+        viewer = self._viewers.get(down)
+        numbers = [number & 0xFFFF for number in sequences]
+        if viewer is None or not numbers:
+            return 0
+        if self._lib.plane_resend(self._handle, viewer.handle, numbers, len(numbers)):
+            return 0
+        self.queued += 1
+        return len(numbers)
+
+    def close(self) -> None:
+        """Send what is queued and end the thread."""
+        self._timer.cancel()
+        for lanes in self._lanes.values():
+            for lane in lanes.values():
+                self._lib.plane_discard(self._handle, lane.handle)
+        self._lanes.clear()
+        self._count()
+        self._lib.plane_close(self._handle)
+        self._viewers.clear()
+        self._leaving.clear()
+
+    def refresh(self) -> None:
+        """Count what the thread did, follow viewers that moved, and let go of those that it has forgotten."""
+        processed = self._count()
+        while self._leaving and self._leaving[0][0] <= processed:
+            self._leaving.pop(0)
+        for down, viewer in self._viewers.items():
+            remote = down.transport.agent.remote
+            if remote is not None and remote != viewer.remote:
+                viewer.remote = remote
+                address = self._address(remote)
+                self._lib.plane_move(self._handle, viewer.handle, address, len(address))
+                self.queued += 1
+
+    def _tick(self) -> None:
+        self._timer = self._loop.call_later(REFRESH_S, self._tick)
+        self.refresh()
+
+    def _count(self) -> int:
+        now = ffi.new("struct totals *")
+        self._lib.plane_totals(self._handle, now)
+        traffic, seen = self._metrics.traffic, self._seen
+        for name in _TRAFFIC:
+            setattr(traffic, name, getattr(traffic, name) + getattr(now, name) - getattr(seen, name))
+        for name, reason in _DROPS.items():
+            if count := getattr(now, name) - getattr(seen, name):
+                self._metrics.drop(reason, count)
+        self._seen = now
+        return int(now.processed)
+
+    def _address(self, remote: Address) -> bytes:
+        """A sockaddr for the socket's family: on a dual one an IPv4 peer is `::ffff:a.b.c.d` (RFC 4291, 2.5.5.2)."""
+        host, port = remote
+        parsed = ipaddress.ip_address(host)
+        if self._family == socket.AF_INET6:
+            packed = parsed.packed if parsed.version == 6 else b"\0" * 10 + b"\xff\xff" + parsed.packed
+            return struct.pack("=H", socket.AF_INET6) + struct.pack("!HI", port, 0) + packed + struct.pack("=I", 0)
+        return struct.pack("=H", socket.AF_INET) + struct.pack("!H", port) + parsed.packed + bytes(8)
