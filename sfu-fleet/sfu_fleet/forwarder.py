@@ -2,6 +2,25 @@
 
 `PacketPlane` is all that the rest of the worker knows of it. `PythonPlane` is the reference implementation; a native
 one may take its place.
+
+The contract
+============
+
+A `Track` is one source of a publisher: one layer, where there is a simulcast. Its packets have extended sequence
+numbers and timestamps of the track's own timeline, and no number is ever given to two packets. A `DownTrack` is one
+stream that a viewer sees: one SSRC for its whole life, whichever tracks it is fed from. A down track is attached to at
+most one track at a time. While it is, a packet goes out as
+
+    sequence + sequence_offset, timestamp + timestamp_offset, the down track's SSRC and format,
+    and the picture numbers at the start of its payload moved by `shift` (`picture_ids`)
+
+and all four stay what they are from attach to detach. So everything that differs between viewers of one format lies in
+ten bytes of the header and in at most three bytes of the payload, at places that are the same for all of them.
+
+To go from one layer to another is to detach from one track, which returns the `Position` reached, and to attach to the
+other with a `Splice` that follows from it. Both happen between two packets, before the keyframe of the new track with
+which the splice begins is forwarded: a plane with threads of its own must keep that order. A splice must lie behind
+the position, else a number goes out twice, which under SRTP with AES-GCM would give the key away.
 """
 
 import secrets
@@ -10,10 +29,11 @@ from typing import Protocol
 
 import msgspec
 
-from sfu_fleet import rtp
+from sfu_fleet import picture_ids, rtp
 from sfu_fleet.dtls import MAX_PACKET, SCRATCH_VIEW, SrtpError
 from sfu_fleet.ice import MediaSocket
 from sfu_fleet.metrics import Metrics
+from sfu_fleet.picture_ids import NO_SHIFT, Marks, Shift
 from sfu_fleet.rtp import RtpPacket
 from sfu_fleet.transport import Transport
 
@@ -47,8 +67,26 @@ class PacketFormat(msgspec.Struct, frozen=True):
         return rtp.rebuild(packet, self.payload_type, rtp.pack_extensions(elements))
 
 
+class Position(msgspec.Struct, frozen=True):
+    """How far a viewer came with a track: its last outgoing number (extended), timestamp and picture."""
+
+    sequence: int
+    timestamp: int
+    marks: Marks
+    shift: Shift
+
+
+class Splice(msgspec.Struct, frozen=True):
+    """Where a viewer joins a track, and the offsets under which it goes on from where it was."""
+
+    first: int
+    sequence_offset: int
+    timestamp_offset: int
+    shift: Shift
+
+
 class DownTrack:
-    """One track of one viewer: `first` is the outgoing number that it began with, -1 before it began."""
+    """One track of one viewer: `first` is the track's number that it began with, -1 before it began."""
 
     __slots__ = (
         "first",
@@ -58,6 +96,7 @@ class DownTrack:
         "resend_budget",
         "resend_window",
         "sequence_offset",
+        "shift",
         "ssrc",
         "timestamp_offset",
         "transport",
@@ -70,6 +109,7 @@ class DownTrack:
         self.first = -1
         self.sequence_offset = 0
         self.timestamp_offset = secrets.randbits(32)
+        self.shift = NO_SHIFT
         self.packets = 0
         self.octets = 0
         self.resend_window = 0.0
@@ -77,23 +117,30 @@ class DownTrack:
 
 
 class Track:
-    """One track of a publisher with its viewers and its latest packets."""
+    """One source of a publisher with its viewers and its latest packets."""
 
-    def __init__(self, *, starts_at_keyframe: bool) -> None:
+    def __init__(self, *, starts_at_keyframe: bool, encoding: str = "") -> None:
         self.starts_at_keyframe = starts_at_keyframe
+        self.encoding = encoding
         self.highest = -1
         self.viewers: dict[PacketFormat, list[DownTrack]] = {}
         self.history: list[tuple[int, int, RtpPacket] | None] = [None] * HISTORY_SIZE
+
+    def remember(self, sequence: int, timestamp: int, packet: RtpPacket) -> None:
+        """Keep a packet for those who will miss it, unless something newer has its place already."""
+        if sequence > self.highest - HISTORY_SIZE:
+            self.history[sequence % HISTORY_SIZE] = (sequence, timestamp, packet)
+        self.highest = max(self.highest, sequence)
 
 
 class PacketPlane(Protocol):
     """What moves packets from tracks to viewers."""
 
-    def attach(self, track: Track, down: DownTrack) -> None:
-        """Let a viewer have a track: video from its next keyframe on."""
+    def attach(self, track: Track, down: DownTrack, splice: Splice | None = None) -> None:
+        """Let a viewer have a track: from the splice on, or where there is none, video from its next keyframe on."""
 
-    def detach(self, track: Track, down: DownTrack) -> None:
-        """Stop sending a track to a viewer."""
+    def detach(self, track: Track, down: DownTrack) -> Position | None:
+        """Stop sending a track to a viewer. Returns how far it came; None when it has had nothing yet."""
 
     def forward(self, track: Track, packet: RtpPacket, sequence: int, timestamp: int, *, keyframe: bool) -> None:
         """Send a packet to all viewers of a track under its place in the outgoing timeline."""
@@ -110,22 +157,36 @@ class PythonPlane:
         self._metrics = metrics
         self._traffic = metrics.traffic
 
-    def attach(self, track: Track, down: DownTrack) -> None:
+    def attach(self, track: Track, down: DownTrack, splice: Splice | None = None) -> None:
         """Let a viewer have a track."""
+        if splice is not None:
+            down.first = splice.first
+            down.sequence_offset = splice.sequence_offset
+            down.timestamp_offset = splice.timestamp_offset
+            down.shift = splice.shift
         track.viewers.setdefault(down.format, []).append(down)
 
-    def detach(self, track: Track, down: DownTrack) -> None:
+    def detach(self, track: Track, down: DownTrack) -> Position | None:
         """Stop sending a track to a viewer."""
         viewers = track.viewers.get(down.format, [])
         if down in viewers:
             viewers.remove(down)
         if not viewers:
             track.viewers.pop(down.format, None)
+        latest = track.history[track.highest % HISTORY_SIZE]
+        if down.first < 0 or latest is None or track.highest < down.first:
+            return None
+        sequence, timestamp, packet = latest
+        return Position(
+            sequence + down.sequence_offset,
+            (timestamp + down.timestamp_offset) & 0xFFFFFFFF,
+            picture_ids.read(track.encoding, packet),
+            down.shift,
+        )
 
     def forward(self, track: Track, packet: RtpPacket, sequence: int, timestamp: int, *, keyframe: bool) -> None:
         """Send a packet to all viewers of a track."""
-        track.history[sequence % HISTORY_SIZE] = (sequence, timestamp, packet)
-        track.highest = max(track.highest, sequence)
+        track.remember(sequence, timestamp, packet)
         payload_size = packet.payload_end - packet.payload_start
         may_start = keyframe or not track.starts_at_keyframe
         for packet_format, viewers in track.viewers.items():
@@ -133,6 +194,7 @@ class PythonPlane:
             if len(body) > MAX_PACKET:
                 self._metrics.drop("too_long")
                 continue
+            shifted: dict[Shift, bytes] = {}
             for down in viewers:
                 if down.first < 0:
                     if not may_start:
@@ -143,7 +205,10 @@ class PythonPlane:
                     down.sequence_offset = secrets.randbits(15) - sequence
                 elif sequence < down.first:
                     continue
-                if self._transmit(down, body, sequence, timestamp):
+                content = body if down.shift is NO_SHIFT else shifted.get(down.shift)
+                if content is None:
+                    content = shifted[down.shift] = self._shift(track, down.shift, packet, body)
+                if self._transmit(down, content, sequence, timestamp):
                     down.packets += 1
                     down.octets += payload_size
 
@@ -163,11 +228,17 @@ class PythonPlane:
                 self._metrics.drop("nack_budget")
                 continue
             down.resend_budget -= 1
-            if self._transmit(down, down.format.apply(entry[2]), sequence, entry[1]):
+            body = self._shift(track, down.shift, entry[2], down.format.apply(entry[2]))
+            if self._transmit(down, body, sequence, entry[1]):
                 self._traffic.packets_out -= 1
                 self._traffic.packets_resent += 1
                 sent += 1
         return sent
+
+    @staticmethod
+    def _shift(track: Track, by: Shift, packet: RtpPacket, body: bytes) -> bytes:
+        payload_start = len(body) - (packet.payload_end - packet.payload_start)
+        return picture_ids.apply(picture_ids.read(track.encoding, packet), by, body, payload_start)
 
     def _transmit(self, down: DownTrack, body: bytes, sequence: int, timestamp: int) -> bool:
         outbound, address = down.transport.outbound, down.transport.agent.remote

@@ -31,6 +31,16 @@ class State(StrEnum):
     CLOSED = "closed"
 
 
+class LayerInfo(msgspec.Struct, frozen=True):
+    """One layer of a publisher's video: its name, whether it is sent at present, and its bit/s."""
+
+    name: str
+    active: bool
+    bitrate: int
+    packets_lost: int
+    keyframe_requests: int
+
+
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A session as the control API shows it. `reason` says why it failed or was closed."""
 
@@ -53,6 +63,7 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     keyframe_requests: int
     nacks: int
     rtt_ms: float | None
+    layers: list[LayerInfo]
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -163,6 +174,7 @@ class Session(ABC):
         bytes_out: int = 0,
         packets_lost: int = 0,
         rtt_ms: float | None = None,
+        layers: list[LayerInfo] | None = None,
     ) -> SessionInfo:
         """The common part of `info`, with what the kind of session knows."""
         identity = self.identity
@@ -186,4 +198,5 @@ class Session(ABC):
             keyframe_requests=self.keyframe_requests,
             nacks=self.nacks,
             rtt_ms=rtt_ms,
+            layers=layers or [],
         )

@@ -17,9 +17,11 @@ from sfu_fleet.negotiation import (
     answer_viewer,
     offer_viewer,
 )
-from sfu_fleet.publisher import Publisher, UplinkTrack
+from sfu_fleet.publisher import Publisher
 from sfu_fleet.rtcp import KeyframeRequest, Nack, ReceiverReport, ReceptionReport, SenderReport
 from sfu_fleet.session import Identity, MediaContext, Session, SessionInfo, State
+from sfu_fleet.switching import LayerSwitch
+from sfu_fleet.uplink import Layer, UplinkTrack
 
 # Sender reports whose time of sending is remembered for round trip times.
 _REMEMBERED_REPORTS = 8
@@ -28,9 +30,10 @@ _REMEMBERED_REPORTS = 8
 class Leg:
     """One track on its way to this viewer: the publisher's side and the viewer's."""
 
-    def __init__(self, uplink: UplinkTrack, down: DownTrack) -> None:
+    def __init__(self, uplink: UplinkTrack, down: DownTrack, switch: LayerSwitch) -> None:
         self.uplink = uplink
         self.down = down
+        self.switch = switch
         self.lost = 0
         # Middle 32 bits of the NTP time in a report -> when it was sent.
         self.reported: dict[int, float] = {}
@@ -84,10 +87,9 @@ class Subscriber(Session):
         """Let media flow: from the next keyframe on, which is asked for."""
         super().on_connected()
         for leg in self.legs:
-            self._plane.attach(leg.uplink.track, leg.down)
+            leg.switch.to(leg.uplink.layers[0])
             self._report(leg)
         self.publisher.sender_report_listeners[self.id] = self._on_sender_report
-        self.publisher.request_keyframe()
 
     def on_rtp(self, data: bytes, now: float) -> None:  # noqa: ARG002 - the handler's signature
         """A viewer has nothing to send."""
@@ -110,7 +112,7 @@ class Subscriber(Session):
         """Stop media and say good-bye."""
         self.publisher.sender_report_listeners.pop(self.id, None)
         for leg in self.legs:
-            self._plane.detach(leg.uplink.track, leg.down)
+            leg.switch.close()
         if self.legs:
             ssrcs = [leg.down.ssrc for leg in self.legs]
             self.transport.send_rtcp(rtcp.pack_receiver_report(ssrcs[0], ()) + rtcp.pack_bye(ssrcs))
@@ -133,9 +135,19 @@ class Subscriber(Session):
         for track in agreement.tracks:
             uplink = uplinks[track.kind]
             packet_format = _format(uplink.agreement, track)
-            self.legs.append(Leg(uplink, DownTrack(self.transport, ssrcs[track.kind], packet_format)))
+            self.legs.append(self._make_leg(uplink, DownTrack(self.transport, ssrcs[track.kind], packet_format)))
         self.state = State.CONNECTING
         self.transport.start(agreement.peer.fingerprints, dtls_client=agreement.dtls_client)
+
+    def _make_leg(self, uplink: UplinkTrack, down: DownTrack) -> Leg:
+        leg = Leg(uplink, down, LayerSwitch(self.id, self._plane, down, lambda: self._on_switched(leg)))
+        return leg
+
+    def _on_switched(self, leg: Leg) -> None:
+        layer = leg.switch.layer
+        self.log.info("layer", layer=layer.name if layer else "", switches=leg.switch.switches)
+        # The new layer's clock at once: between the reports its timestamps are a guess.
+        self._report(leg)
 
     def _leg(self, ssrc: int) -> Leg | None:
         return next((leg for leg in self.legs if leg.down.ssrc == ssrc), None)
@@ -144,16 +156,19 @@ class Subscriber(Session):
         leg = self._leg(nack.media_ssrc)
         if leg is None:
             return
+        layer = leg.switch.layer
         self.nacks += len(nack.sequences)
         self._traffic.nacks_in += len(nack.sequences)
-        self._plane.resend(leg.uplink.track, leg.down, nack.sequences, now)
+        if layer is not None:
+            self._plane.resend(layer.track, leg.down, nack.sequences, now)
 
     def _on_keyframe_request(self, request: KeyframeRequest) -> None:
         leg = self._leg(request.media_ssrc)
         if leg is not None and leg.uplink.kind == "video":
             self.keyframe_requests += 1
             self._traffic.keyframe_requests_in += 1
-            self.publisher.request_keyframe()
+            if leg.switch.layer is not None:
+                leg.switch.layer.request_keyframe()
 
     def _on_report(self, report: ReceptionReport, now: float) -> None:
         leg = self._leg(report.ssrc)
@@ -165,9 +180,9 @@ class Subscriber(Session):
             # RFC 3550, section 6.4.1: now - LSR - DLSR, with our own clock for LSR.
             self.rtt_ms = max(0.0, round((now - sent_at - report.delay / 65536) * 1000, 1))
 
-    def _on_sender_report(self, uplink: UplinkTrack) -> None:
+    def _on_sender_report(self, layer: Layer) -> None:
         for leg in self.legs:
-            if leg.uplink is uplink:
+            if leg.switch.layer is layer:
                 self._report(leg)
 
     def _report(self, leg: Leg) -> None:
@@ -175,14 +190,15 @@ class Subscriber(Session):
 
         It is carried forward to now, so that a viewer who joins between two reports can synchronise at once.
         """
-        if leg.uplink.sender_report is None:
+        layer = leg.switch.layer
+        if layer is None or layer.sender_report is None:
             return
-        report, received_at = leg.uplink.sender_report
+        report, received_at = layer.sender_report
         now = self.context.clock()
         elapsed = now - received_at
         ntp = report.ntp + int(elapsed * 0x100000000) & 0xFFFFFFFFFFFFFFFF
-        shift = leg.uplink.timeline.timestamp_shift + leg.down.timestamp_offset
-        timestamp = report.timestamp + shift + round(elapsed * leg.uplink.codec.clock_rate) & 0xFFFFFFFF
+        shift = layer.timeline.timestamp_shift + leg.down.timestamp_offset
+        timestamp = report.timestamp + shift + round(elapsed * layer.codec.clock_rate) & 0xFFFFFFFF
         down = leg.down
         compound = rtcp.pack_sender_report(SenderReport(down.ssrc, ntp, timestamp, down.packets, down.octets))
         compound += rtcp.pack_source_description(down.ssrc, self.context.cname)
