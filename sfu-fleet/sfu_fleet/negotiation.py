@@ -24,7 +24,10 @@ FORWARDED_EXTENSIONS = {"audio": (AUDIO_LEVEL,), "video": (VIDEO_ORIENTATION,)}
 # Ids in our own offers: the same for every viewer, so that one rewritten packet serves all of them.
 _OFFERED_IDS = {MID: 1, AUDIO_LEVEL: 2, VIDEO_ORIENTATION: 3}
 _OFFERED_PAYLOAD_TYPES = {"opus": 111, "vp8": 96, "vp9": 98, "h264": 102, "av1": 104}
-_FEEDBACK = {"audio": (), "video": ("nack", "nack pli", "ccm fir")}
+_REPAIR = ("nack", "nack pli", "ccm fir")
+# What publishers get from us, and what viewers are asked for.
+_UPLINK_FEEDBACK = {"audio": ("transport-cc",), "video": (*_REPAIR, "goog-remb", "transport-cc")}
+_FEEDBACK = {"audio": (), "video": (*_REPAIR, "goog-remb")}
 
 # What a publisher is asked to tell us about each packet: which layer it is of, and its place among all packets.
 _UPLINK_EXTENSIONS = {
@@ -107,7 +110,7 @@ def answer_publisher(offer: Description, local: LocalTransport) -> Agreement:
         if codec is None:
             writer.reject(media)
             continue
-        agreed = msgspec.structs.replace(codec, feedback=_uplink_feedback(media.kind, codec))
+        agreed = msgspec.structs.replace(codec, feedback=_common(_UPLINK_FEEDBACK[media.kind], codec))
         wanted = (MID, *FORWARDED_EXTENSIONS[media.kind], *_UPLINK_EXTENSIONS[media.kind])
         extensions = {uri: media.extensions[uri] for uri in wanted if uri in media.extensions}
         writer.accept(media.kind, media.mid, "recvonly", agreed, extensions, reduced=media.rtcp_reduced)
@@ -181,8 +184,7 @@ def answer_viewer(outgoing: Sequence[Outgoing], offer: Description, local: Local
         track, codec = chosen[media.line]
         wanted = (MID, *FORWARDED_EXTENSIONS[track.kind])
         extensions = {uri: media.extensions[uri] for uri in wanted if uri in media.extensions}
-        feedback = tuple(value for value in _FEEDBACK[track.kind] if value in codec.feedback)
-        agreed = msgspec.structs.replace(codec, feedback=feedback)
+        agreed = msgspec.structs.replace(codec, feedback=_common(_FEEDBACK[track.kind], codec))
         writer.accept(track.kind, media.mid, "sendonly", agreed, extensions, reduced=media.rtcp_reduced)
         writer.source(track, stream)
         tracks.append(TrackAgreement(track.kind, media.mid, agreed, extensions))
@@ -215,8 +217,7 @@ def _layers(media: Media) -> tuple[tuple[str, ...], tuple[int, ...]]:
     return (), media.simulcast_ssrcs[:MAX_LAYERS]
 
 
-def _uplink_feedback(kind: str, codec: Codec) -> tuple[str, ...]:
-    wanted = (*_FEEDBACK[kind], "goog-remb", "transport-cc") if kind == "video" else ("transport-cc",)
+def _common(wanted: tuple[str, ...], codec: Codec) -> tuple[str, ...]:
     return tuple(value for value in wanted if value in codec.feedback)
 
 

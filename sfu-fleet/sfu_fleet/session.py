@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 from structlog import get_logger
 
+from sfu_fleet.adaptation import Decision
 from sfu_fleet.dtls import Certificate, DtlsState
 from sfu_fleet.ice import MediaSocket
 from sfu_fleet.metrics import Metrics
@@ -41,6 +42,17 @@ class LayerInfo(msgspec.Struct, frozen=True):
     keyframe_requests: int
 
 
+class AdaptationInfo(msgspec.Struct, frozen=True):
+    """Which layer a viewer gets and is to get, what the viewer chose, and the latest decisions with their inputs."""
+
+    layer: str | None
+    target: str | None
+    choice: str | None
+    paused: bool
+    switches: int
+    decisions: list[Decision]
+
+
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A session as the control API shows it. `reason` says why it failed or was closed."""
 
@@ -64,6 +76,7 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     nacks: int
     rtt_ms: float | None
     layers: list[LayerInfo]
+    adaptation: AdaptationInfo | None
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -175,6 +188,7 @@ class Session(ABC):
         packets_lost: int = 0,
         rtt_ms: float | None = None,
         layers: list[LayerInfo] | None = None,
+        adaptation: AdaptationInfo | None = None,
     ) -> SessionInfo:
         """The common part of `info`, with what the kind of session knows."""
         identity = self.identity
@@ -199,4 +213,5 @@ class Session(ABC):
             nacks=self.nacks,
             rtt_ms=rtt_ms,
             layers=layers or [],
+            adaptation=adaptation,
         )
