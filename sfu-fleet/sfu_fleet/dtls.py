@@ -115,6 +115,7 @@ class Outbound:
 
     def __init__(self, keys: SrtpKeys) -> None:
         self._keys = keys
+        self._rtp_context: RtpContext | None = None
         # Called through the handle, one crossing per packet: Session.protect copies three times and raises on 1,356 B.
         self._session = _session(keys.profile, keys.outbound, Policy.SSRC_ANY_OUTBOUND)
         self._handle = self._session._srtp[0]  # noqa: SLF001
@@ -132,8 +133,13 @@ class Outbound:
         return int(_SCRATCH.length[0])
 
     def rtp_context(self) -> RtpContext:
-        """A session of the same keys for a thread that sends RTP in our place."""
-        return RtpContext(self._keys)
+        """The session of the same keys for a thread that sends RTP in our place.
+
+        One for good: it counts how often each SSRC's sequence numbers wrapped (RFC 3711, section 3.3.1).
+        """
+        if self._rtp_context is None:
+            self._rtp_context = RtpContext(self._keys)
+        return self._rtp_context
 
     def protect_rtcp(self, data: bytes) -> bytes:
         """Encrypt an RTCP compound."""

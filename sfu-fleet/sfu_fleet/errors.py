@@ -33,6 +33,14 @@ class UnknownSession(SfuError):  # noqa: N818 - the term of the control API
     title = "Unknown session"
 
 
+class UnknownLayer(SfuError):  # noqa: N818 - the term of the control API
+    """The publisher has no layer of that name."""
+
+    code = "unknown_layer"
+    status = 422
+    title = "Unknown layer"
+
+
 class AtCapacity(SfuError):  # noqa: N818 - the term of the control API
     """The worker's packet budget is used up."""
 

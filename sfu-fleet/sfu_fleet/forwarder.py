@@ -2,6 +2,25 @@
 
 `PacketPlane` is all that the rest of the worker knows of it. `PythonPlane` is the reference implementation; that of
 `sfu_fleet.native` takes its place where it builds.
+
+The contract
+============
+
+A `Track` is one source of a publisher: one layer, where there is a simulcast. Its packets have extended sequence
+numbers and timestamps of the track's own timeline, and no number is ever given to two packets. A `DownTrack` is one
+stream that a viewer sees: one SSRC for its whole life, whichever tracks it is fed from. A down track is attached to at
+most one track at a time. While it is, a packet goes out as
+
+    sequence + sequence_offset, timestamp + timestamp_offset, the down track's SSRC and format,
+    and the picture numbers at the start of its payload moved by `shift` (`picture_ids`)
+
+and all four stay what they are from attach to detach. So everything that differs between viewers of one format lies in
+ten bytes of the header and in at most three bytes of the payload, at places that are the same for all of them.
+
+To go from one layer to another is to detach from one track, which returns the `Position` reached, and to attach to the
+other with a `Splice` that follows from it. Both happen between two packets, before the keyframe of the new track with
+which the splice begins is forwarded: a plane with threads of its own must keep that order. A splice must lie behind
+the position, else a number goes out twice, which under SRTP with AES-GCM would give the key away.
 """
 
 import secrets
@@ -10,10 +29,11 @@ from typing import Protocol
 
 import msgspec
 
-from sfu_fleet import rtp
+from sfu_fleet import picture_ids, rtp
 from sfu_fleet.dtls import MAX_PACKET, SCRATCH_VIEW, SrtpError
 from sfu_fleet.ice import MediaSocket
 from sfu_fleet.metrics import Metrics
+from sfu_fleet.picture_ids import NO_SHIFT, Marks, Shift
 from sfu_fleet.rtp import RtpPacket
 from sfu_fleet.transport import Transport
 
@@ -47,56 +67,120 @@ class PacketFormat(msgspec.Struct, frozen=True):
         return rtp.rebuild(packet, self.payload_type, rtp.pack_extensions(elements))
 
 
+class Position(msgspec.Struct, frozen=True):
+    """How far a viewer came with a track: its last outgoing number (extended), timestamp and picture."""
+
+    sequence: int
+    timestamp: int
+    marks: Marks
+    shift: Shift
+
+
+class Splice(msgspec.Struct, frozen=True):
+    """Where a viewer joins a track, and the offsets under which it goes on from where it was."""
+
+    first: int
+    sequence_offset: int
+    timestamp_offset: int
+    shift: Shift
+
+
 class Counters:
-    """What a plane counts for one down track: packets and octets of payload (RFC 3550, section 6.4.1), resent packets.
+    """What a plane counts for a down track: packets, octets of payload (RFC 3550, section 6.4.1), what was resent."""
 
-    `first` is the outgoing number that it began with, -1 before it began; `sequence_offset` is what lies between the
-    track's numbers and this viewer's.
-    """
-
-    __slots__ = ("first", "octets", "packets", "resent", "sequence_offset")
+    __slots__ = ("octets", "packets", "resent")
 
     def __init__(self) -> None:
         self.packets = 0
         self.octets = 0
         self.resent = 0
-        self.first = -1
-        self.sequence_offset = 0
 
 
 class DownTrack:
-    """One track of one viewer."""
+    """One track of one viewer: `first` is the track's number that it began with, -1 before it began."""
 
-    __slots__ = ("counters", "format", "resend_budget", "resend_window", "ssrc", "timestamp_offset", "transport")
+    __slots__ = (
+        "counters",
+        "first",
+        "format",
+        "resend_budget",
+        "resend_window",
+        "sequence_offset",
+        "shift",
+        "ssrc",
+        "timestamp_offset",
+        "transport",
+    )
 
     def __init__(self, transport: Transport, ssrc: int, packet_format: PacketFormat) -> None:
         self.transport = transport
         self.ssrc = ssrc
         self.format = packet_format
-        self.counters = Counters()
+        self.first = -1
+        self.sequence_offset = 0
         self.timestamp_offset = secrets.randbits(32)
+        self.shift = NO_SHIFT
+        self.counters = Counters()
         self.resend_window = 0.0
         self.resend_budget = 0
 
+    def begin(self, sequence: int) -> None:
+        """Begin with this number of the track.
+
+        RFC 3711, section 3.3.1: below 2^15, so that losing the first packets around a wrap does not leave the viewer
+        with another roll-over count.
+        """
+        self.first = sequence
+        self.sequence_offset = secrets.randbits(15) - sequence
+
+    def join(self, splice: Splice) -> None:
+        """Go on in another track."""
+        self.first = splice.first
+        self.sequence_offset = splice.sequence_offset
+        self.timestamp_offset = splice.timestamp_offset
+        self.shift = splice.shift
+
 
 class Track:
-    """One track of a publisher with its viewers and its latest packets."""
+    """One source of a publisher with its viewers and its latest packets."""
 
-    def __init__(self, *, starts_at_keyframe: bool) -> None:
+    def __init__(self, *, starts_at_keyframe: bool, encoding: str = "") -> None:
         self.starts_at_keyframe = starts_at_keyframe
+        self.encoding = encoding
         self.highest = -1
         self.viewers: dict[PacketFormat, list[DownTrack]] = {}
         self.history: list[tuple[int, int, RtpPacket] | None] = [None] * HISTORY_SIZE
+
+    def remember(self, sequence: int, timestamp: int, packet: RtpPacket) -> bool:
+        """Keep a packet for those who will miss it; False for one that is too late for anybody."""
+        if sequence <= self.highest - HISTORY_SIZE:
+            return False
+        self.history[sequence % HISTORY_SIZE] = (sequence, timestamp, packet)
+        self.highest = max(self.highest, sequence)
+        return True
+
+    def position(self, down: DownTrack) -> Position | None:
+        """How far a viewer came with this track; None when it has had nothing yet."""
+        latest = self.history[self.highest % HISTORY_SIZE]
+        if down.first < 0 or latest is None or self.highest < down.first:
+            return None
+        sequence, timestamp, packet = latest
+        return Position(
+            sequence + down.sequence_offset,
+            (timestamp + down.timestamp_offset) & 0xFFFFFFFF,
+            picture_ids.read(self.encoding, packet),
+            down.shift,
+        )
 
 
 class PacketPlane(Protocol):
     """What moves packets from tracks to viewers."""
 
-    def attach(self, track: Track, down: DownTrack) -> None:
-        """Let a viewer have a track: video from its next keyframe on."""
+    def attach(self, track: Track, down: DownTrack, splice: Splice | None = None) -> None:
+        """Let a viewer have a track: from the splice on, or where there is none, video from its next keyframe on."""
 
-    def detach(self, track: Track, down: DownTrack) -> None:
-        """Stop sending a track to a viewer."""
+    def detach(self, track: Track, down: DownTrack) -> Position | None:
+        """Stop sending a track to a viewer. Returns how far it came; None when it has had nothing yet."""
 
     def forward(self, track: Track, packet: RtpPacket, sequence: int, timestamp: int, *, keyframe: bool) -> None:
         """Send a packet to all viewers of a track under its place in the outgoing timeline."""
@@ -116,22 +200,26 @@ class PythonPlane:
         self._metrics = metrics
         self._traffic = metrics.traffic
 
-    def attach(self, track: Track, down: DownTrack) -> None:
+    def attach(self, track: Track, down: DownTrack, splice: Splice | None = None) -> None:
         """Let a viewer have a track."""
+        if splice is not None:
+            down.join(splice)
         track.viewers.setdefault(down.format, []).append(down)
 
-    def detach(self, track: Track, down: DownTrack) -> None:
+    def detach(self, track: Track, down: DownTrack) -> Position | None:
         """Stop sending a track to a viewer."""
         viewers = track.viewers.get(down.format, [])
         if down in viewers:
             viewers.remove(down)
         if not viewers:
             track.viewers.pop(down.format, None)
+        return track.position(down)
 
     def forward(self, track: Track, packet: RtpPacket, sequence: int, timestamp: int, *, keyframe: bool) -> None:
         """Send a packet to all viewers of a track."""
-        track.history[sequence % HISTORY_SIZE] = (sequence, timestamp, packet)
-        track.highest = max(track.highest, sequence)
+        if not track.remember(sequence, timestamp, packet):
+            self._metrics.drop("late")
+            return
         payload_size = packet.payload_end - packet.payload_start
         may_start = keyframe or not track.starts_at_keyframe
         for packet_format, viewers in track.viewers.items():
@@ -139,47 +227,52 @@ class PythonPlane:
             if len(body) > MAX_PACKET:
                 self._metrics.drop("too_long")
                 continue
+            shifted: dict[Shift, bytes] = {}
             for down in viewers:
-                counters = down.counters
-                if counters.first < 0:
+                if down.first < 0:
                     if not may_start:
                         continue
-                    # RFC 3711, section 3.3.1: begin below 2^15, so that losing the first packets around a wrap does
-                    # not leave the viewer with another roll-over count.
-                    counters.first = sequence
-                    counters.sequence_offset = secrets.randbits(15) - sequence
-                elif sequence < counters.first:
+                    down.begin(sequence)
+                elif sequence < down.first:
                     continue
-                if self._transmit(down, body, sequence, timestamp):
-                    counters.packets += 1
-                    counters.octets += payload_size
+                content = body if down.shift is NO_SHIFT else shifted.get(down.shift)
+                if content is None:
+                    content = shifted[down.shift] = self._shift(track, down.shift, packet, body)
+                if self._transmit(down, content, sequence, timestamp):
+                    down.counters.packets += 1
+                    down.counters.octets += payload_size
 
     def resend(self, track: Track, down: DownTrack, sequences: Iterable[int], now: float) -> int:
         """Send packets again that a viewer misses."""
         if now - down.resend_window >= 1.0:
             down.resend_window, down.resend_budget = now, RESENDS_PER_SECOND
         sent = 0
-        counters = down.counters
         for number in sequences:
             # The latest outgoing number that this viewer saw as `number`.
-            sequence = track.highest - ((track.highest + counters.sequence_offset - number) & 0xFFFF)
+            sequence = track.highest - ((track.highest + down.sequence_offset - number) & 0xFFFF)
             entry = track.history[sequence % HISTORY_SIZE]
-            if counters.first < 0 or sequence < counters.first or entry is None or entry[0] != sequence:
+            if down.first < 0 or sequence < down.first or entry is None or entry[0] != sequence:
                 self._metrics.drop("nack_unknown")
                 continue
             if down.resend_budget <= 0:
                 self._metrics.drop("nack_budget")
                 continue
             down.resend_budget -= 1
-            if self._transmit(down, down.format.apply(entry[2]), sequence, entry[1]):
+            body = self._shift(track, down.shift, entry[2], down.format.apply(entry[2]))
+            if self._transmit(down, body, sequence, entry[1]):
                 self._traffic.packets_out -= 1
                 self._traffic.packets_resent += 1
-                counters.resent += 1
+                down.counters.resent += 1
                 sent += 1
         return sent
 
     def close(self) -> None:
         """Nothing of it goes on by itself."""
+
+    @staticmethod
+    def _shift(track: Track, by: Shift, packet: RtpPacket, body: bytes) -> bytes:
+        payload_start = len(body) - (packet.payload_end - packet.payload_start)
+        return picture_ids.apply(picture_ids.read(track.encoding, packet), by, body, payload_start)
 
     def _transmit(self, down: DownTrack, body: bytes, sequence: int, timestamp: int) -> bool:
         outbound, address = down.transport.outbound, down.transport.agent.remote
@@ -190,7 +283,7 @@ class PythonPlane:
         rtp.IDENTITY.pack_into(
             SCRATCH_VIEW,
             2,
-            (sequence + down.counters.sequence_offset) & 0xFFFF,
+            (sequence + down.sequence_offset) & 0xFFFF,
             (timestamp + down.timestamp_offset) & 0xFFFFFFFF,
             down.ssrc,
         )

@@ -13,6 +13,9 @@ from sfu_fleet.errors import SdpRefused
 from sfu_fleet.sdp import Description, Fingerprint, Media, TransportParameters
 
 MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
+STREAM_ID = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
+REPAIRED_STREAM_ID = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"
+TRANSPORT_SEQUENCE = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 AUDIO_LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 VIDEO_ORIENTATION = "urn:3gpp:video-orientation"
 
@@ -21,7 +24,18 @@ FORWARDED_EXTENSIONS = {"audio": (AUDIO_LEVEL,), "video": (VIDEO_ORIENTATION,)}
 # Ids in our own offers: the same for every viewer, so that one rewritten packet serves all of them.
 _OFFERED_IDS = {MID: 1, AUDIO_LEVEL: 2, VIDEO_ORIENTATION: 3}
 _OFFERED_PAYLOAD_TYPES = {"opus": 111, "vp8": 96, "vp9": 98, "h264": 102, "av1": 104}
-_FEEDBACK = {"audio": (), "video": ("nack", "nack pli", "ccm fir")}
+_REPAIR = ("nack", "nack pli", "ccm fir")
+# What publishers get from us, and what viewers are asked for.
+_UPLINK_FEEDBACK = {"audio": ("transport-cc",), "video": (*_REPAIR, "goog-remb", "transport-cc")}
+_FEEDBACK = {"audio": (), "video": (*_REPAIR, "goog-remb")}
+
+# What a publisher is asked to tell us about each packet: which layer it is of, and its place among all packets.
+_UPLINK_EXTENSIONS = {
+    "audio": (TRANSPORT_SEQUENCE,),
+    "video": (TRANSPORT_SEQUENCE, STREAM_ID, REPAIRED_STREAM_ID),
+}
+# More layers than any encoder of today makes.
+MAX_LAYERS = 4
 
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -36,12 +50,17 @@ class LocalTransport(msgspec.Struct, frozen=True):
 
 
 class TrackAgreement(msgspec.Struct, frozen=True):
-    """What both sides agreed on for one audio or video stream. `extensions` maps URI to id."""
+    """What both sides agreed on for one audio or video stream. `extensions` maps URI to id.
+
+    A simulcast has `rids` or `ssrcs`, one for each layer in the order of the offer; anything else has neither.
+    """
 
     kind: str
     mid: str
     codec: Codec
     extensions: dict[str, int]
+    rids: tuple[str, ...] = ()
+    ssrcs: tuple[int, ...] = ()
 
 
 class Agreement(msgspec.Struct, frozen=True):
@@ -91,11 +110,13 @@ def answer_publisher(offer: Description, local: LocalTransport) -> Agreement:
         if codec is None:
             writer.reject(media)
             continue
-        agreed = msgspec.structs.replace(codec, feedback=_uplink_feedback(media.kind, codec))
-        wanted = (MID, *FORWARDED_EXTENSIONS[media.kind])
+        agreed = msgspec.structs.replace(codec, feedback=_common(_UPLINK_FEEDBACK[media.kind], codec))
+        wanted = (MID, *FORWARDED_EXTENSIONS[media.kind], *_UPLINK_EXTENSIONS[media.kind])
         extensions = {uri: media.extensions[uri] for uri in wanted if uri in media.extensions}
         writer.accept(media.kind, media.mid, "recvonly", agreed, extensions, reduced=media.rtcp_reduced)
-        tracks.append(TrackAgreement(media.kind, media.mid, agreed, extensions))
+        rids, ssrcs = _layers(media)
+        writer.receive_layers(rids)
+        tracks.append(TrackAgreement(media.kind, media.mid, agreed, extensions, rids, ssrcs))
     return Agreement(writer.text(), peer, client, tuple(tracks))
 
 
@@ -163,8 +184,7 @@ def answer_viewer(outgoing: Sequence[Outgoing], offer: Description, local: Local
         track, codec = chosen[media.line]
         wanted = (MID, *FORWARDED_EXTENSIONS[track.kind])
         extensions = {uri: media.extensions[uri] for uri in wanted if uri in media.extensions}
-        feedback = tuple(value for value in _FEEDBACK[track.kind] if value in codec.feedback)
-        agreed = msgspec.structs.replace(codec, feedback=feedback)
+        agreed = msgspec.structs.replace(codec, feedback=_common(_FEEDBACK[track.kind], codec))
         writer.accept(track.kind, media.mid, "sendonly", agreed, extensions, reduced=media.rtcp_reduced)
         writer.source(track, stream)
         tracks.append(TrackAgreement(track.kind, media.mid, agreed, extensions))
@@ -188,8 +208,16 @@ def offered_codec(track: Outgoing) -> Codec:
     )
 
 
-def _uplink_feedback(kind: str, codec: Codec) -> tuple[str, ...]:
-    wanted = (*_FEEDBACK[kind], "goog-remb") if kind == "video" else ()
+def _layers(media: Media) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """The layers that we take: restriction ids, where packets can name them, else SSRCs."""
+    if media.kind != "video":
+        return (), ()
+    if media.rids and STREAM_ID in media.extensions:
+        return media.rids[:MAX_LAYERS], ()
+    return (), media.simulcast_ssrcs[:MAX_LAYERS]
+
+
+def _common(wanted: tuple[str, ...], codec: Codec) -> tuple[str, ...]:
     return tuple(value for value in wanted if value in codec.feedback)
 
 
@@ -274,6 +302,11 @@ class _Writer:
             for index, (host, port) in enumerate(self._local.candidates, 1)
         ]
         self._lines.append("a=end-of-candidates")
+
+    def receive_layers(self, rids: Sequence[str]) -> None:
+        """Say that we take these layers of a simulcast (RFC 8853, section 5.3)."""
+        if rids:
+            self._lines += [*(f"a=rid:{rid} recv" for rid in rids), f"a=simulcast:recv {';'.join(rids)}"]
 
     def source(self, track: Outgoing, stream: str) -> None:
         """Write the source description of a stream that we send. One CNAME for all: they share a clock."""

@@ -1,66 +1,24 @@
-"""A publisher's session: routes its packets to tracks, repairs and reports on its uplink, and says when it is live."""
+"""A publisher's session: routes its packets to layers, repairs and reports on its uplink, and says when it is live."""
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from sfu_fleet import rtcp, rtp, sdp
-from sfu_fleet.codecs import Codec
 from sfu_fleet.dtls import DtlsState
-from sfu_fleet.forwarder import PacketPlane, Track
-from sfu_fleet.keyframe_requests import KeyframeRequests
-from sfu_fleet.keyframes import detector
-from sfu_fleet.loss import LossTracker
-from sfu_fleet.negotiation import MID, Agreement, TrackAgreement, answer_publisher
-from sfu_fleet.reception import Reception
+from sfu_fleet.forwarder import PacketPlane
+from sfu_fleet.negotiation import MID, STREAM_ID, TRANSPORT_SEQUENCE, Agreement, answer_publisher
 from sfu_fleet.rtcp import ReceptionReport, SenderReport
 from sfu_fleet.rtp import RtpPacket
-from sfu_fleet.session import Identity, MediaContext, Session, SessionInfo, State
-from sfu_fleet.timeline import Timeline
+from sfu_fleet.session import Identity, LayerInfo, MediaContext, Session, SessionInfo, State
+from sfu_fleet.transport_feedback import Arrivals
+from sfu_fleet.uplink import Layer, UplinkTrack
 
 LOSS_CHECK_S = 0.02
+# Feedback about arrivals is gathered for so long: often enough for the publisher's estimate, seldom enough to be cheap.
+FEEDBACK_S = 0.05
 # A source may start over with another SSRC, but not without end.
 MAX_SOURCES = 64
-
-
-class UplinkTrack:
-    """One audio or video stream of a publisher."""
-
-    def __init__(self, agreement: TrackAgreement) -> None:
-        self.agreement = agreement
-        self.kind = agreement.kind
-        self.codec: Codec = agreement.codec
-        self.track = Track(starts_at_keyframe=self.kind == "video")
-        self.timeline = Timeline(self.codec.clock_rate)
-        self.reception: Reception | None = None
-        self.losses: LossTracker | None = None
-        self.lost_before = 0
-        # The publisher's latest sender report and when it came, for translation to viewers.
-        self.sender_report: tuple[SenderReport, float] | None = None
-        self._starts_keyframe = detector(self.codec.encoding) if self.kind == "video" else None
-
-    @property
-    def ssrc(self) -> int | None:
-        """The current source."""
-        return self.reception.ssrc if self.reception else None
-
-    @property
-    def lost(self) -> int:
-        """Packets lost on the way here and never repaired."""
-        return self.lost_before + max(0, self.reception.lost if self.reception else 0)
-
-    def begin(self, packet: RtpPacket) -> Reception:
-        """Take the packet's source as this track's source from now on."""
-        if self.reception is not None:
-            self.lost_before += max(0, self.reception.lost)
-        self.reception = Reception(packet.ssrc, self.codec.clock_rate)
-        self.losses = LossTracker() if "nack" in self.codec.feedback else None
-        self.sender_report = None
-        return self.reception
-
-    def starts_keyframe(self, packet: RtpPacket) -> bool:
-        """Whether a keyframe begins here; never for audio."""
-        return self._starts_keyframe is not None and self._starts_keyframe(packet)
 
 
 class Publisher(Session):
@@ -98,15 +56,19 @@ class Publisher(Session):
             context.media_socket.remove(self.transport.agent)
             raise
         self.peer_ufrag = self.agreement.peer.ufrag
-        self.tracks = [UplinkTrack(agreement) for agreement in self.agreement.tracks]
+        self.tracks = [UplinkTrack(agreement, self._ask_for_keyframe) for agreement in self.agreement.tracks]
+        self._layers = [layer for track in self.tracks for layer in track.layers]
         self._by_payload_type = {track.codec.payload_type: track for track in self.tracks}
-        self._by_ssrc: dict[int, UplinkTrack] = {}
+        self._by_ssrc: dict[int, Layer] = {}
         self._video = next((track for track in self.tracks if track.kind == "video"), None)
-        self._keyframes = KeyframeRequests(self._ask_for_keyframe)
         self._fir_command = 0
         self._loss_timer: asyncio.TimerHandle | None = None
+        # All packets of a transport share one numbering, and with it one id: that of any of the streams.
+        self._numbering = next((t.extensions.get(TRANSPORT_SEQUENCE, 0) for t in self.agreement.tracks), 0)
+        self._arrivals = Arrivals()
+        self._feedback_timer: asyncio.TimerHandle | None = None
         # Called with each sender report of a track, so that viewers get theirs.
-        self.sender_report_listeners: dict[str, Callable[[UplinkTrack], None]] = {}
+        self.sender_report_listeners: dict[str, Callable[[Layer], None]] = {}
         self.state = State.CONNECTING
         self.transport.start(self.agreement.peer.fingerprints, dtls_client=self.agreement.dtls_client)
 
@@ -126,15 +88,22 @@ class Publisher(Session):
         except ValueError:
             self.context.metrics.drop("rtp_malformed")
             return
-        uplink = self._by_ssrc.get(packet.ssrc)
-        if uplink is None or uplink.ssrc != packet.ssrc:
-            uplink = self._route(packet, now)
-            if uplink is None:
+        try:
+            elements = rtp.extensions(packet) if packet.extension_profile else {}
+        except ValueError:
+            self.context.metrics.drop("rtp_malformed")
+            return
+        if self._numbering:
+            self._note_arrival(elements.get(self._numbering, b""), now)
+        layer = self._by_ssrc.get(packet.ssrc)
+        if layer is None or layer.ssrc != packet.ssrc:
+            layer = self._route(packet, elements, now)
+            if layer is None:
                 return
-        elif packet.payload_type != uplink.codec.payload_type:
+        elif packet.payload_type != layer.codec.payload_type:
             self.context.metrics.drop("payload_type")
             return
-        self._receive(uplink, packet, now)
+        self._receive(layer, packet, now)
 
     def on_rtcp(self, data: bytes, now: float) -> None:
         """Take the publisher's sender reports."""
@@ -143,38 +112,37 @@ class Publisher(Session):
         for packet in packets:
             if not isinstance(packet, SenderReport):
                 continue
-            uplink = self._by_ssrc.get(packet.ssrc)
-            if uplink is None or uplink.reception is None or uplink.ssrc != packet.ssrc:
+            layer = self._by_ssrc.get(packet.ssrc)
+            if layer is None or layer.reception is None or layer.ssrc != packet.ssrc:
                 continue
-            uplink.reception.on_sender_report(packet, now)
-            uplink.sender_report = (packet, now)
+            layer.reception.on_sender_report(packet, now)
+            layer.sender_report = (packet, now)
             for listener in list(self.sender_report_listeners.values()):
-                listener(uplink)
-
-    def request_keyframe(self) -> None:
-        """A viewer needs a keyframe."""
-        if self._video is not None:
-            self._keyframes.request()
+                listener(layer)
 
     def report(self, now: float) -> None:
         """Send receiver reports and the bitrate that we take; called every second."""
-        sources = [track.reception for track in self.tracks if track.reception is not None]
+        sources = [layer.reception for layer in self._layers if layer.reception is not None]
         if not sources:
             return
         reports: list[ReceptionReport] = [source.report(now) for source in sources]
         compound = rtcp.pack_receiver_report(self._ssrc, reports)
         compound += rtcp.pack_source_description(self._ssrc, self.context.cname)
         video = self._video
-        if video is not None and video.ssrc is not None and "goog-remb" in video.codec.feedback:
-            compound += rtcp.pack_remb(self._ssrc, self._uplink_bitrate, [video.ssrc])
+        if video is not None and "goog-remb" in video.codec.feedback:
+            ssrcs = [layer.ssrc for layer in video.layers if layer.ssrc is not None]
+            if ssrcs:
+                compound += rtcp.pack_remb(self._ssrc, self._uplink_bitrate, ssrcs)
         self.transport.send_rtcp(compound)
 
     def finish(self) -> None:
         """Stop timers and say good-bye."""
-        self._keyframes.close()
-        if self._loss_timer is not None:
-            self._loss_timer.cancel()
-            self._loss_timer = None
+        for layer in self._layers:
+            layer.keyframes.close()
+        for timer in (self._loss_timer, self._feedback_timer):
+            if timer is not None:
+                timer.cancel()
+        self._loss_timer = self._feedback_timer = None
         self.sender_report_listeners.clear()
         self.transport.send_rtcp(rtcp.pack_receiver_report(self._ssrc, ()) + rtcp.pack_bye([self._ssrc]))
 
@@ -185,101 +153,138 @@ class Publisher(Session):
             codecs=[track.codec.name for track in self.tracks],
             packets_in=self.packets,
             bytes_in=self.octets,
-            packets_lost=sum(track.lost for track in self.tracks),
+            packets_lost=sum(layer.lost for layer in self._layers),
+            layers=self._layer_infos(),
         )
 
-    def _route(self, packet: RtpPacket, now: float) -> UplinkTrack | None:
-        """The track of a new source: by its mid where the packet has one, else by payload type (RFC 8843, 9.2)."""
-        uplink = self._by_mid(packet) or self._by_payload_type.get(packet.payload_type)
+    def _layer_infos(self) -> list[LayerInfo]:
+        now = self._loop.time()
+        return [
+            LayerInfo(layer.name, layer.active(now), layer.rate.rate(now), layer.lost, layer.keyframe_requests)
+            for track in self.tracks
+            if track.kind == "video"
+            for layer in track.layers
+        ]
+
+    def _route(self, packet: RtpPacket, elements: Mapping[int, bytes], now: float) -> Layer | None:
+        """The layer of a new source (RFC 8843, section 9.2).
+
+        Its track is told by the mid where the packet has one, else by an announced SSRC or by the payload type; its
+        layer by the stream id or by the announced SSRC. Chromium marks packets until it has had a report about them.
+        """
+        uplink = (
+            self._by_mid(elements)
+            or next((track for track in self.tracks if packet.ssrc in track.agreement.ssrcs), None)
+            or self._by_payload_type.get(packet.payload_type)
+        )
         if uplink is None or uplink.codec.payload_type != packet.payload_type:
             self.context.metrics.drop("payload_type")
             return None
+        rid = elements.get(uplink.agreement.extensions.get(STREAM_ID, 0), b"")
+        layer = uplink.layer_of_rid(rid) or uplink.layer_of_ssrc(packet.ssrc) or uplink.only_layer()
+        if layer is None:
+            self.context.metrics.drop("unknown_layer")
+            return None
         if packet.ssrc in self._by_ssrc:
-            # A source that this track has left behind already: a straggler.
+            # A source that this layer has left behind already: a straggler.
             self.context.metrics.drop("late")
             return None
         if len(self._by_ssrc) >= MAX_SOURCES:
             self.context.metrics.drop("too_many_sources")
             return None
-        restarted = uplink.reception is not None
-        reception = uplink.begin(packet)
-        self._by_ssrc[packet.ssrc] = uplink
-        uplink.timeline.rebase(reception.first_number(packet.sequence), packet.timestamp, now)
-        self.log.info("source", track=uplink.kind, codec=uplink.codec.name, ssrc=packet.ssrc, restarted=restarted)
-        return uplink
+        restarted = layer.reception is not None
+        reception = layer.begin(packet)
+        self._by_ssrc[packet.ssrc] = layer
+        layer.timeline.rebase(reception.first_number(packet.sequence), packet.timestamp, now)
+        self.log.info(
+            "source",
+            track=layer.kind,
+            layer=layer.name,
+            codec=layer.codec.name,
+            ssrc=packet.ssrc,
+            restarted=restarted,
+        )
+        return layer
 
-    def _by_mid(self, packet: RtpPacket) -> UplinkTrack | None:
-        if not packet.extension_profile:
-            return None
-        try:
-            elements = rtp.extensions(packet)
-        except ValueError:
-            return None
+    def _by_mid(self, elements: Mapping[int, bytes]) -> UplinkTrack | None:
         for uplink in self.tracks:
             identifier = uplink.agreement.extensions.get(MID)
             if identifier and elements.get(identifier) == uplink.agreement.mid.encode():
                 return uplink
         return None
 
-    def _receive(self, uplink: UplinkTrack, packet: RtpPacket, now: float) -> None:
-        reception = uplink.reception
+    def _receive(self, layer: Layer, packet: RtpPacket, now: float) -> None:
+        reception = layer.reception
         extended = reception.receive(packet.sequence, packet.timestamp, now) if reception else None
         if extended is None:
             self.context.metrics.drop("late")
             return
-        if uplink.losses is not None:
-            if not uplink.losses.arrived(extended, now):
-                self.request_keyframe()
-            if uplink.losses and self._loss_timer is None:
+        if layer.losses is not None:
+            if not layer.losses.arrived(extended, now):
+                layer.request_keyframe()
+            if layer.losses and self._loss_timer is None:
                 self._loss_timer = self._loop.call_later(LOSS_CHECK_S, self._check_losses)
-        if packet.payload_end == packet.payload_start and uplink.timeline.skip(extended):
+        if packet.payload_end == packet.payload_start and layer.timeline.skip(extended):
             return
-        place = uplink.timeline.place(extended, packet.timestamp, now)
+        place = layer.timeline.place(extended, packet.timestamp, now)
         if place is None:
             self.context.metrics.drop("late")
             return
-        keyframe = uplink.starts_keyframe(packet)
+        keyframe = layer.starts_keyframe(packet)
         if keyframe:
-            self._keyframes.served()
+            layer.keyframes.served()
+            layer.tell_keyframe(packet, place[0], place[1], now)
         if not self.live and (keyframe or self._video is None):
             self.live = True
             self._on_live(self)
-        try:
-            self._plane.forward(uplink.track, packet, place[0], place[1], keyframe=keyframe)
-        except ValueError:
-            # A header extension that leads outside of its packet shows only when it is rewritten.
-            self.context.metrics.drop("rtp_malformed")
+        layer.heard_at = now
+        layer.rate.add(len(packet.data), now)
+        self._plane.forward(layer.track, packet, place[0], place[1], keyframe=keyframe)
+
+    def _note_arrival(self, element: bytes, now: float) -> None:
+        if len(element) != 2:
+            return
+        self._arrivals.arrived(int.from_bytes(element, "big"), now)
+        if self._feedback_timer is None:
+            self._feedback_timer = self._loop.call_later(FEEDBACK_S, self._send_feedback)
+
+    def _send_feedback(self) -> None:
+        """Tell the publisher when its packets came. One of its sources stands for the transport."""
+        self._feedback_timer = None
+        media = next((layer.ssrc for layer in self._layers if layer.ssrc is not None), 0)
+        for packet in self._arrivals.take(self._ssrc, media):
+            self.transport.send_rtcp(rtcp.pack_receiver_report(self._ssrc, ()) + packet)
 
     def _check_losses(self) -> None:
         self._loss_timer = None
         now = self._loop.time()
         pending = False
-        for uplink in self.tracks:
-            if uplink.losses is None or uplink.ssrc is None or not uplink.losses:
+        for layer in self._layers:
+            if layer.losses is None or layer.ssrc is None or not layer.losses:
                 continue
-            wanted, given_up = uplink.losses.due(now)
+            wanted, given_up = layer.losses.due(now)
             if wanted:
                 self._traffic.nacks_out += len(wanted)
                 self.nacks += len(wanted)
                 numbers = [sequence & 0xFFFF for sequence in wanted]
                 self.transport.send_rtcp(
-                    rtcp.pack_receiver_report(self._ssrc, ()) + rtcp.pack_nack(self._ssrc, uplink.ssrc, numbers)
+                    rtcp.pack_receiver_report(self._ssrc, ()) + rtcp.pack_nack(self._ssrc, layer.ssrc, numbers)
                 )
             if given_up:
-                self.request_keyframe()
-            pending = pending or bool(uplink.losses)
+                layer.request_keyframe()
+            pending = pending or bool(layer.losses)
         if pending:
             self._loss_timer = self._loop.call_later(LOSS_CHECK_S, self._check_losses)
 
-    def _ask_for_keyframe(self) -> bool:
-        video = self._video
-        if video is None or video.ssrc is None:
+    def _ask_for_keyframe(self, layer: Layer) -> bool:
+        if layer.ssrc is None:
             return False
-        if "nack pli" in video.codec.feedback or "ccm fir" not in video.codec.feedback:
-            request = rtcp.pack_pli(self._ssrc, video.ssrc)
+        if "nack pli" in layer.codec.feedback or "ccm fir" not in layer.codec.feedback:
+            request = rtcp.pack_pli(self._ssrc, layer.ssrc)
         else:
             self._fir_command = (self._fir_command + 1) & 0xFF
-            request = rtcp.pack_fir(self._ssrc, video.ssrc, self._fir_command)
+            request = rtcp.pack_fir(self._ssrc, layer.ssrc, self._fir_command)
+        layer.keyframe_requests += 1
         self.keyframe_requests += 1
         self._traffic.keyframe_requests_out += 1
         self.transport.send_rtcp(rtcp.pack_receiver_report(self._ssrc, ()) + request)

@@ -265,6 +265,8 @@ class Rooms:
                 self.end(session, "lost")
             elif isinstance(session, Publisher):
                 session.report(now)
+            elif isinstance(session, Subscriber):
+                session.look(now)
         elif now - session.created_at > SETUP_S:
             reason = "no connectivity check arrived" if session.transport.remote is None else "handshake not finished"
             self.end(session, reason, state=State.FAILED)

@@ -69,7 +69,14 @@ class Bye(msgspec.Struct, frozen=True):
     ssrcs: tuple[int, ...]
 
 
-Packet = SenderReport | ReceiverReport | Nack | KeyframeRequest | Bye
+class BitrateEstimate(msgspec.Struct, frozen=True):
+    """REMB (draft-alvestrand-rmcat-remb-03): what a receiver believes that its way here carries, in bit/s."""
+
+    bitrate: int
+    ssrcs: tuple[int, ...]
+
+
+Packet = SenderReport | ReceiverReport | Nack | KeyframeRequest | BitrateEstimate | Bye
 
 
 def parse(data: bytes) -> tuple[list[Packet], int]:
@@ -121,6 +128,10 @@ def _read(kind: int, count: int, body: bytes) -> Iterator[Packet]:
     elif kind == PAYLOAD_FEEDBACK and count == _FIR and size >= 16:
         for offset in range(8, size - 7, 8):
             yield KeyframeRequest(_U32.unpack_from(body, offset)[0])
+    elif kind == PAYLOAD_FEEDBACK and count == _APPLICATION and size >= 16 and body[8:12] == b"REMB":
+        value = _U32.unpack_from(body, 12)[0]
+        ssrcs = tuple(_U32.unpack_from(body, at)[0] for at in range(16, min(size - 3, 16 + 4 * body[12]), 4))
+        yield BitrateEstimate((value & 0x3FFFF) << (value >> 18 & 0x3F), ssrcs)
     elif kind == BYE and size >= 4 * count:
         yield Bye(tuple(_U32.unpack_from(body, 4 * index)[0] for index in range(count)))
 

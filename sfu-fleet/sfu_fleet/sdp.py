@@ -28,6 +28,8 @@ _SETUPS = frozenset({"actpass", "active", "passive"})
 _PROTOCOLS = frozenset({"UDP/TLS/RTP/SAVPF", "TCP/TLS/RTP/SAVPF"})
 _TOKEN = re.compile(r"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~]{1,64}")
 _ICE_CHARS = re.compile(r"[A-Za-z0-9+/]+")
+# RFC 8851, section 10: the id of a restriction identifier.
+_RID = re.compile(r"[A-Za-z0-9_-]{1,16}")
 _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){15,63}")
 # RFC 8839, section 5.1: foundation, component, transport, priority, address, port, type and then pairs.
 _CANDIDATE = re.compile(
@@ -52,7 +54,11 @@ class TransportParameters(msgspec.Struct, frozen=True):
 
 
 class Media(msgspec.Struct, frozen=True):
-    """One media section. `formats` are the payload types of the m= line in order of preference."""
+    """One media section. `formats` are the payload types of the m= line in order of preference.
+
+    `rids` and `simulcast_ssrcs` are the layers of a simulcast that the peer sends, as it lists them: by restriction id
+    (RFC 8853) or, without those, by the older group of SSRCs.
+    """
 
     line: int
     kind: str
@@ -66,6 +72,8 @@ class Media(msgspec.Struct, frozen=True):
     rtcp_mux: bool
     rtcp_reduced: bool
     ssrcs: tuple[int, ...]
+    rids: tuple[str, ...]
+    simulcast_ssrcs: tuple[int, ...]
     transport: TransportParameters
 
     @property
@@ -211,6 +219,8 @@ def _media(section: _Section, session: _Section) -> Media:
         rtcp_mux=section.has("rtcp-mux"),
         rtcp_reduced=section.has("rtcp-rsize"),
         ssrcs=_ssrcs(section) if is_rtp else (),
+        rids=_sent_rids(section) if is_rtp else (),
+        simulcast_ssrcs=_simulcast_ssrcs(section) if is_rtp else (),
         transport=_transport(section, session),
     )
 
@@ -298,6 +308,36 @@ def _extensions(section: _Section) -> dict[str, int]:
 def _ssrcs(section: _Section) -> tuple[int, ...]:
     found = {_number(value.partition(" ")[0], 0xFFFFFFFF, line, "SSRC"): None for line, value in section.every("ssrc")}
     return tuple(found)
+
+
+def _sent_rids(section: _Section) -> tuple[str, ...]:
+    """The streams after `send` in `a=simulcast` (RFC 8853, section 5.1), each by the first of its alternatives."""
+    described = set()
+    for line, value in section.every("rid"):
+        words = value.split(None, 2)
+        if len(words) < 2 or not _RID.fullmatch(words[0]) or words[1] not in {"send", "recv"}:
+            raise SdpRefused(f"line {line}: expected a=rid:<id> send or recv")
+        if words[1] == "send":
+            described.add(words[0])
+    found = section.last("simulcast")
+    if found is None:
+        return ()
+    line, value = found
+    words = value.split()
+    if len(words) not in {2, 4} or not {"send", "recv"}.issuperset(words[0::2]):
+        raise SdpRefused(f"line {line}: expected a=simulcast:<send or recv> <streams>")
+    streams = dict(zip(words[0::2], words[1::2], strict=True)).get("send", "")
+    first = (alternatives.partition(",")[0].removeprefix("~") for alternatives in streams.split(";"))
+    return tuple(dict.fromkeys(rid for rid in first if rid in described))
+
+
+def _simulcast_ssrcs(section: _Section) -> tuple[int, ...]:
+    """The SSRCs of `a=ssrc-group:SIM`, which browsers had before restriction ids."""
+    for line, value in section.every("ssrc-group"):
+        semantics, *ssrcs = value.split()
+        if semantics == "SIM":
+            return tuple(dict.fromkeys(_number(ssrc, 0xFFFFFFFF, line, "SSRC") for ssrc in ssrcs))
+    return ()
 
 
 def _transport(section: _Section, session: _Section) -> TransportParameters:

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 from structlog import get_logger
 
+from sfu_fleet.adaptation import Decision
 from sfu_fleet.dtls import Certificate, DtlsState
 from sfu_fleet.ice import MediaSocket
 from sfu_fleet.metrics import Metrics
@@ -29,6 +30,27 @@ class State(StrEnum):
     CONNECTED = "connected"
     FAILED = "failed"
     CLOSED = "closed"
+
+
+class LayerInfo(msgspec.Struct, frozen=True):
+    """One layer of a publisher's video: its name, whether it is sent at present, and its bit/s."""
+
+    name: str
+    active: bool
+    bitrate: int
+    packets_lost: int
+    keyframe_requests: int
+
+
+class AdaptationInfo(msgspec.Struct, frozen=True):
+    """Which layer a viewer gets and is to get, what the viewer chose, and the latest decisions with their inputs."""
+
+    layer: str | None
+    target: str | None
+    choice: str | None
+    paused: bool
+    switches: int
+    decisions: list[Decision]
 
 
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +75,8 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     keyframe_requests: int
     nacks: int
     rtt_ms: float | None
+    layers: list[LayerInfo]
+    adaptation: AdaptationInfo | None
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -163,6 +187,8 @@ class Session(ABC):
         bytes_out: int = 0,
         packets_lost: int = 0,
         rtt_ms: float | None = None,
+        layers: list[LayerInfo] | None = None,
+        adaptation: AdaptationInfo | None = None,
     ) -> SessionInfo:
         """The common part of `info`, with what the kind of session knows."""
         identity = self.identity
@@ -186,4 +212,6 @@ class Session(ABC):
             keyframe_requests=self.keyframe_requests,
             nacks=self.nacks,
             rtt_ms=rtt_ms,
+            layers=layers or [],
+            adaptation=adaptation,
         )

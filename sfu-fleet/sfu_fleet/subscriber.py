@@ -1,11 +1,13 @@
 """A viewer's session: what it is offered, which tracks it gets, and what it reports back."""
 
 import secrets
+from collections import deque
 from collections.abc import Callable
 
 from sfu_fleet import rtcp, sdp
+from sfu_fleet.adaptation import Adaptation, Choice, Decision, Estimate, Input, Layers, Report
 from sfu_fleet.dtls import DtlsState
-from sfu_fleet.errors import SdpRefused
+from sfu_fleet.errors import SdpRefused, UnknownLayer
 from sfu_fleet.forwarder import DownTrack, PacketFormat, PacketPlane
 from sfu_fleet.negotiation import (
     FORWARDED_EXTENSIONS,
@@ -17,20 +19,27 @@ from sfu_fleet.negotiation import (
     answer_viewer,
     offer_viewer,
 )
-from sfu_fleet.publisher import Publisher, UplinkTrack
-from sfu_fleet.rtcp import KeyframeRequest, Nack, ReceiverReport, ReceptionReport, SenderReport
-from sfu_fleet.session import Identity, MediaContext, Session, SessionInfo, State
+from sfu_fleet.publisher import Publisher
+from sfu_fleet.rtcp import BitrateEstimate, KeyframeRequest, Nack, ReceiverReport, ReceptionReport, SenderReport
+from sfu_fleet.session import AdaptationInfo, Identity, MediaContext, Session, SessionInfo, State
+from sfu_fleet.switching import LayerSwitch
+from sfu_fleet.uplink import Layer, UplinkTrack
 
 # Sender reports whose time of sending is remembered for round trip times.
 _REMEMBERED_REPORTS = 8
+# Decisions about layers that the control API shows.
+_REMEMBERED_DECISIONS = 32
+# How often the publisher's layers are looked at, where a viewer's reports give occasion.
+_LOOK_S = 0.2
 
 
 class Leg:
     """One track on its way to this viewer: the publisher's side and the viewer's."""
 
-    def __init__(self, uplink: UplinkTrack, down: DownTrack) -> None:
+    def __init__(self, uplink: UplinkTrack, down: DownTrack, switch: LayerSwitch) -> None:
         self.uplink = uplink
         self.down = down
+        self.switch = switch
         self.lost = 0
         # Middle 32 bits of the NTP time in a report -> when it was sent.
         self.reported: dict[int, float] = {}
@@ -59,6 +68,11 @@ class Subscriber(Session):
         self._outgoing = tuple(Outgoing(uplink.kind, uplink.codec, secrets.randbits(32)) for uplink in publisher.tracks)
         self.legs: list[Leg] = []
         self.rtt_ms: float | None = None
+        self.adaptation = Adaptation()
+        self.decisions: deque[Decision] = deque(maxlen=_REMEMBERED_DECISIONS)
+        self._video: Leg | None = None
+        self._choice = Choice(self.created_at)
+        self._looked_at = float("-inf")
         try:
             if description is None:
                 self.sdp = offer_viewer(self._outgoing, self.local_transport(), context.cname)
@@ -84,10 +98,12 @@ class Subscriber(Session):
         """Let media flow: from the next keyframe on, which is asked for."""
         super().on_connected()
         for leg in self.legs:
-            self._plane.attach(leg.uplink.track, leg.down)
+            if leg is self._video:
+                self.look(self.context.clock())
+            if leg.switch.target is None and not self._choice.paused:
+                leg.switch.to(leg.uplink.layers[0])
             self._report(leg)
         self.publisher.sender_report_listeners[self.id] = self._on_sender_report
-        self.publisher.request_keyframe()
 
     def on_rtp(self, data: bytes, now: float) -> None:  # noqa: ARG002 - the handler's signature
         """A viewer has nothing to send."""
@@ -100,17 +116,43 @@ class Subscriber(Session):
         for packet in packets:
             if isinstance(packet, Nack):
                 self._on_nack(packet, now)
+            elif isinstance(packet, BitrateEstimate):
+                self._adapt(Estimate(now, packet.bitrate))
             elif isinstance(packet, KeyframeRequest):
                 self._on_keyframe_request(packet)
             elif isinstance(packet, ReceiverReport | SenderReport):
                 for report in packet.reports:
                     self._on_report(report, now)
+        if now - self._looked_at >= _LOOK_S:
+            self.look(now)
+
+    def look(self, now: float) -> None:
+        """See what the publisher sends at present, and whether that changes what this viewer gets."""
+        self._looked_at = now
+        if self._video is not None:
+            layers = self._video.uplink.layers
+            self._adapt(Layers(now, tuple(layer.rate.rate(now) if layer.active(now) else 0 for layer in layers)))
+
+    def choose(self, layer: str | None, *, paused: bool = False) -> None:
+        """Take the viewer's choice: at most that layer, no video at all, or with neither what the way carries.
+
+        Raises:
+            UnknownLayer: the publisher has no such layer.
+        """
+        index = None
+        if layer is not None:
+            names = [found.name for found in self._video.uplink.layers] if self._video is not None else []
+            if layer not in names:
+                raise UnknownLayer(f"the layers are: {', '.join(names)}")
+            index = names.index(layer)
+        self._choice = Choice(self.context.clock(), index, paused)
+        self._adapt(self._choice)
 
     def finish(self) -> None:
         """Stop media and say good-bye."""
         self.publisher.sender_report_listeners.pop(self.id, None)
         for leg in self.legs:
-            self._plane.detach(leg.uplink.track, leg.down)
+            leg.switch.close()
         if self.legs:
             ssrcs = [leg.down.ssrc for leg in self.legs]
             self.transport.send_rtcp(rtcp.pack_receiver_report(ssrcs[0], ()) + rtcp.pack_bye(ssrcs))
@@ -124,6 +166,7 @@ class Subscriber(Session):
             bytes_out=sum(leg.down.counters.octets for leg in self.legs),
             packets_lost=sum(leg.lost for leg in self.legs),
             rtt_ms=self.rtt_ms,
+            adaptation=self._adaptation_info(),
         )
 
     def _agreed(self, agreement: Agreement) -> None:
@@ -133,9 +176,45 @@ class Subscriber(Session):
         for track in agreement.tracks:
             uplink = uplinks[track.kind]
             packet_format = _format(uplink.agreement, track)
-            self.legs.append(Leg(uplink, DownTrack(self.transport, ssrcs[track.kind], packet_format)))
+            self.legs.append(self._make_leg(uplink, DownTrack(self.transport, ssrcs[track.kind], packet_format)))
         self.state = State.CONNECTING
         self.transport.start(agreement.peer.fingerprints, dtls_client=agreement.dtls_client)
+
+    def _make_leg(self, uplink: UplinkTrack, down: DownTrack) -> Leg:
+        leg = Leg(uplink, down, LayerSwitch(self.id, self._plane, down, lambda: self._on_switched(leg)))
+        if uplink.kind == "video":
+            self._video = leg
+        return leg
+
+    def _on_switched(self, leg: Leg) -> None:
+        layer = leg.switch.layer
+        self.log.info("layer", layer=layer.name if layer else "", switches=leg.switch.switches)
+        # The new layer's clock at once: between the reports its timestamps are a guess.
+        self._report(leg)
+
+    def _adapt(self, observed: Input) -> None:
+        """Feed the controller and do what it decides."""
+        decision = self.adaptation.feed(observed)
+        if decision is None or self._video is None:
+            return
+        self.decisions.append(decision)
+        layers = self._video.uplink.layers
+        self._video.switch.to(None if decision.layer is None else layers[decision.layer])
+        self.log.info("layer_decided", reason=decision.reason.value, layer=decision.layer, before=decision.before)
+
+    def _adaptation_info(self) -> AdaptationInfo | None:
+        leg = self._video
+        if leg is None:
+            return None
+        layer, target = leg.switch.layer, leg.switch.target
+        return AdaptationInfo(
+            layer=layer.name if layer else None,
+            target=target.name if target else None,
+            choice=None if self._choice.layer is None else leg.uplink.layers[self._choice.layer].name,
+            paused=self._choice.paused,
+            switches=leg.switch.switches,
+            decisions=list(self.decisions),
+        )
 
     def _leg(self, ssrc: int) -> Leg | None:
         return next((leg for leg in self.legs if leg.down.ssrc == ssrc), None)
@@ -144,16 +223,19 @@ class Subscriber(Session):
         leg = self._leg(nack.media_ssrc)
         if leg is None:
             return
+        layer = leg.switch.layer
         self.nacks += len(nack.sequences)
         self._traffic.nacks_in += len(nack.sequences)
-        self._plane.resend(leg.uplink.track, leg.down, nack.sequences, now)
+        if layer is not None:
+            self._plane.resend(layer.track, leg.down, nack.sequences, now)
 
     def _on_keyframe_request(self, request: KeyframeRequest) -> None:
         leg = self._leg(request.media_ssrc)
         if leg is not None and leg.uplink.kind == "video":
             self.keyframe_requests += 1
             self._traffic.keyframe_requests_in += 1
-            self.publisher.request_keyframe()
+            if leg.switch.layer is not None:
+                leg.switch.layer.request_keyframe()
 
     def _on_report(self, report: ReceptionReport, now: float) -> None:
         leg = self._leg(report.ssrc)
@@ -161,13 +243,16 @@ class Subscriber(Session):
             return
         leg.lost = max(0, report.lost)
         sent_at = leg.reported.get(report.last_report)
+        rtt_ms = None
         if sent_at is not None:
             # RFC 3550, section 6.4.1: now - LSR - DLSR, with our own clock for LSR.
-            self.rtt_ms = max(0.0, round((now - sent_at - report.delay / 65536) * 1000, 1))
+            rtt_ms = self.rtt_ms = max(0.0, round((now - sent_at - report.delay / 65536) * 1000, 1))
+        if leg is self._video:
+            self._adapt(Report(now, report.highest_sequence, report.lost, rtt_ms))
 
-    def _on_sender_report(self, uplink: UplinkTrack) -> None:
+    def _on_sender_report(self, layer: Layer) -> None:
         for leg in self.legs:
-            if leg.uplink is uplink:
+            if leg.switch.layer is layer:
                 self._report(leg)
 
     def _report(self, leg: Leg) -> None:
@@ -175,14 +260,15 @@ class Subscriber(Session):
 
         It is carried forward to now, so that a viewer who joins between two reports can synchronise at once.
         """
-        if leg.uplink.sender_report is None:
+        layer = leg.switch.layer
+        if layer is None or layer.sender_report is None:
             return
-        report, received_at = leg.uplink.sender_report
+        report, received_at = layer.sender_report
         now = self.context.clock()
         elapsed = now - received_at
         ntp = report.ntp + int(elapsed * 0x100000000) & 0xFFFFFFFFFFFFFFFF
-        shift = leg.uplink.timeline.timestamp_shift + leg.down.timestamp_offset
-        timestamp = report.timestamp + shift + round(elapsed * leg.uplink.codec.clock_rate) & 0xFFFFFFFF
+        shift = layer.timeline.timestamp_shift + leg.down.timestamp_offset
+        timestamp = report.timestamp + shift + round(elapsed * layer.codec.clock_rate) & 0xFFFFFFFF
         down = leg.down
         compound = rtcp.pack_sender_report(
             SenderReport(down.ssrc, ntp, timestamp, down.counters.packets, down.counters.octets)

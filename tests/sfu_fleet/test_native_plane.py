@@ -16,11 +16,12 @@ from pylibsrtp import Policy
 
 from sfu_fleet import rtp
 from sfu_fleet.dtls import Outbound, SrtpKeys
-from sfu_fleet.forwarder import DownTrack, PacketFormat, PacketPlane, PythonPlane, Track
+from sfu_fleet.forwarder import DownTrack, PacketFormat, PacketPlane, PythonPlane, Splice, Track
 from sfu_fleet.ice import MediaSocket
 from sfu_fleet.metrics import Metrics
 from sfu_fleet.native import build
 from sfu_fleet.native.plane import NativePlane
+from sfu_fleet.picture_ids import Shift
 from tests.sfu_fleet.conftest import eventually
 from tests.sfu_fleet.peer import rtp_packet
 
@@ -38,23 +39,29 @@ class Scene:
         self.script = list(self._steps())
 
     def _steps(self) -> Iterator[tuple[Any, ...]]:
-        sequence = 65_000
+        sequences = [65_000, 400]
         for viewer in range(4):
             yield "attach", viewer
-        for step in range(400):
+        for step in range(500):
             draw = self.rng.random()
+            layer = self.rng.randrange(2)
             if draw < 0.02:
                 yield "attach", self.rng.randrange(6)
             elif draw < 0.03:
                 yield "detach", self.rng.randrange(6)
-            elif draw < 0.10:
-                yield "resend", self.rng.randrange(6), [sequence - self.rng.randrange(40) for _ in range(5)]
+            elif draw < 0.06:
+                yield "switch", self.rng.randrange(6)
+            elif draw < 0.12:
+                yield "resend", self.rng.randrange(6), [self.rng.randrange(40) for _ in range(5)]
             else:
-                sequence += 1 if self.rng.random() < 0.95 else self.rng.randrange(1, 4)
+                sequences[layer] += 1 if self.rng.random() < 0.95 else self.rng.randrange(1, 4)
+                place = sequences[layer] - (self.rng.randrange(1, 5) if self.rng.random() < 0.03 else 0)
                 # Runs of equal sizes, as video has them, so that there are trains.
-                size = self.rng.choice([1100, 1100, 1100, 1100, 300, 1, 1300])
-                place = sequence if self.rng.random() < 0.97 else sequence - self.rng.randrange(1, 5)
-                yield "packet", place, step % 60 == 0, self.rng.random() < 0.2, self.rng.randbytes(size)
+                size = self.rng.choice([1100, 1100, 1100, 1100, 300, 0, 1300])
+                # X; I, L and T; a picture id of 7 or 15 bits, TL0PICIDX (RFC 7741, section 4.2).
+                picture = bytes((step % 128,)) if layer else (0x8000 | step % 0x8000).to_bytes(2, "big")
+                payload = b"\x90\xe0" + picture + bytes((step % 256, 0x20)) + self.rng.randbytes(size)
+                yield "packet", layer, place, step % 60 < 2, self.rng.random() < 0.2, payload[: 1 + size * 9]
 
     async def play(
         self, kind: str, monkeypatch: pytest.MonkeyPatch, **options: bool | int
@@ -68,12 +75,12 @@ class Scene:
             PythonPlane(media_socket, metrics) if kind == "python" else NativePlane(media_socket, metrics, **options)  # type: ignore[arg-type] # each its own
         )
         with viewers(len(self.keys)) as sockets:
-            track = Track(starts_at_keyframe=True)
-            downs: dict[int, DownTrack] = {}
-            sent: dict[int, DownTrack] = {}
+            self.tracks = [Track(starts_at_keyframe=True, encoding="vp8") for _ in range(2)]
+            self.downs: dict[int, tuple[int, DownTrack]] = {}
+            self.met: set[int] = set()
             try:
                 for step in self.script:
-                    await self._step(plane, track, step, downs, sent, sockets)
+                    self._step(plane, step, sockets)
                 if isinstance(plane, NativePlane):
                     wanted = plane.queued
                     await eventually(lambda: plane.totals["processed"] >= wanted, "all is sent")
@@ -84,35 +91,42 @@ class Scene:
                 media_socket.close()
             return [list(drain(sock)) for sock in sockets], metrics
 
-    async def _step(
-        self,
-        plane: PacketPlane,
-        track: Track,
-        step: tuple[Any, ...],
-        downs: dict[int, DownTrack],
-        sent: dict[int, DownTrack],
-        sockets: list[socket.socket],
-    ) -> None:
+    def _step(self, plane: PacketPlane, step: tuple[Any, ...], sockets: list[socket.socket]) -> None:
         match step:
-            case ("attach", viewer) if viewer not in sent:
+            case ("attach", viewer) if viewer not in self.met:
                 transport: Any = SimpleNamespace(
                     outbound=Outbound(self.keys[viewer]), agent=SimpleNamespace(remote=sockets[viewer].getsockname())
                 )
                 down = DownTrack(transport, 1000 + viewer, self.formats[viewer % 2])
                 down.timestamp_offset = 77 * viewer
-                downs[viewer] = sent[viewer] = down
-                plane.attach(track, down)
-            case ("detach", viewer) if viewer in downs:
-                plane.detach(track, downs.pop(viewer))
-            case ("resend", viewer, places) if viewer in downs:
-                down = downs[viewer]
-                if isinstance(plane, NativePlane):
-                    await eventually(lambda: plane.totals["processed"] >= plane.queued, "caught up")
-                numbers = [(place + down.counters.sequence_offset) & 0xFFFF for place in places]
+                self.downs[viewer] = 0, down
+                self.met.add(viewer)
+                plane.attach(self.tracks[0], down)
+            case ("detach", viewer) if viewer in self.downs:
+                layer, down = self.downs.pop(viewer)
+                plane.detach(self.tracks[layer], down)
+            case ("switch", viewer) if viewer in self.downs:
+                self._switch(plane, viewer)
+            case ("resend", viewer, behind) if viewer in self.downs:
+                layer, down = self.downs[viewer]
+                track = self.tracks[layer]
+                numbers = [(track.highest - back + down.sequence_offset) & 0xFFFF for back in behind]
                 plane.resend(track, down, numbers, 1.0)
-            case ("packet", place, keyframe, marker, payload):
+            case ("packet", layer, place, keyframe, marker, payload):
                 packet = rtp.parse(rtp_packet(place & 0xFFFF, timestamp=place * 3, payload=payload, marker=marker))
-                plane.forward(track, packet, place, place * 3, keyframe=keyframe)
+                plane.forward(self.tracks[layer], packet, place, place * 3, keyframe=keyframe)
+
+    def _switch(self, plane: PacketPlane, viewer: int) -> None:
+        layer, down = self.downs[viewer]
+        position = plane.detach(self.tracks[layer], down)
+        target = self.tracks[1 - layer]
+        if position is None:
+            plane.attach(target, down)
+        else:
+            first = target.highest + 1
+            splice = Splice(first, position.sequence + 1 - first, position.timestamp + 9, Shift(0x7FF0 + viewer, 250))
+            plane.attach(target, down, splice)
+        self.downs[viewer] = 1 - layer, down
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from sfu_fleet import sdp
 from sfu_fleet.errors import SdpRefused
 from sfu_fleet.negotiation import (
     MID,
+    TRANSPORT_SEQUENCE,
     Agreement,
     LocalTransport,
     Outgoing,
@@ -48,14 +49,15 @@ def test_chromium_gets_one_video_codec_and_opus_in_its_own_order() -> None:
     audio, video, data = answer.media
     assert (audio.direction, video.direction) == ("recvonly", "recvonly")
     assert len(video.codecs) == 1
-    assert video.codecs[0].feedback == ("nack", "nack pli", "ccm fir", "goog-remb")
+    assert video.codecs[0].feedback == ("nack", "nack pli", "ccm fir", "goog-remb", "transport-cc")
     assert video.transport.setup == "passive"
     assert data.rejected
     assert answer.bundle == ("0", "1")
     assert "a=ice-lite" in agreement.sdp
     assert "a=end-of-candidates" in agreement.sdp
     assert "127.0.0.1 5000 typ host" in agreement.sdp
-    assert "transport-cc" not in agreement.sdp
+    assert audio.codecs[0].feedback == ("transport-cc",)
+    assert audio.extensions[TRANSPORT_SEQUENCE] == video.extensions[TRANSPORT_SEQUENCE]
 
 
 def test_ffmpeg_is_passive_so_the_worker_is_the_dtls_client() -> None:

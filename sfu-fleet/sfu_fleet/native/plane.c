@@ -46,8 +46,6 @@ typedef int (*protect_function)(void *context, void *packet, int *length);
 /* Read by Python while the thread writes: aligned words, each of which is either old or new. */
 struct counters {
     uint64_t packets, octets, resent;
-    int64_t first;            /* place in the outgoing timeline that it began with, -1 before */
-    int64_t sequence_offset;
 };
 
 struct totals {
@@ -59,8 +57,9 @@ struct viewer {
     void *srtp;
     struct sockaddr_storage address;
     socklen_t address_size;
+    int64_t first, sequence_offset; /* the place in the track's timeline that it begins with, and what leads to its own */
     uint32_t ssrc, timestamp_offset;
-    uint16_t base;
+    uint16_t picture_shift, base_shift;
     struct counters *counters;
     int64_t resend_window_ms;
     int resend_budget;
@@ -68,19 +67,23 @@ struct viewer {
     int index;
 };
 
+/* Where a packet has its picture numbers (picture_ids.py), counted from its start; 0: nowhere. */
+struct marks {
+    uint16_t picture_at, base_at;
+    uint8_t wide;
+};
+
 struct stored {
     int64_t sequence;
     uint32_t timestamp;
     uint16_t size;
+    struct marks marks;
     uint8_t *body;
 };
 
 struct pending {
-    int64_t sequence;
-    uint32_t timestamp;
-    uint16_t size, payload_size;
-    int may_start;
-    const uint8_t *body;
+    const struct stored *packet;
+    uint16_t payload_size;
 };
 
 struct lane {
@@ -93,17 +96,17 @@ struct lane {
     struct lane *next_busy;
 };
 
-enum kind { PACKET, ATTACH, DETACH, MOVE, RESEND, DISCARD };
+enum kind { PACKET, ATTACH, BEGIN, DETACH, MOVE, RESEND, DISCARD };
 
 struct job {
     struct job *next;
     enum kind kind;
     struct lane *lane;
     struct viewer *viewer;
-    int64_t sequence;
+    int64_t sequence, offset;
     uint32_t timestamp;
     uint16_t size, payload_size;
-    int may_start;
+    struct marks marks;
     struct sockaddr_storage address;
     socklen_t address_size;
     uint8_t data[];
@@ -212,19 +215,30 @@ static void flush_messages(struct plane *plane) {
     plane->arena_used = 0;
 }
 
+static void shift_pictures(uint8_t *packet, const struct marks *marks, const struct viewer *viewer) {
+    if (marks->picture_at) {
+        uint8_t *at = packet + marks->picture_at;
+        if (marks->wide)
+            put16(at, (uint16_t)(0x8000 | (((at[0] & 0x7F) << 8 | at[1]) + viewer->picture_shift)));
+        else
+            *at = (uint8_t)((*at + viewer->picture_shift) & 0x7F);
+    }
+    if (marks->base_at) packet[marks->base_at] = (uint8_t)(packet[marks->base_at] + viewer->base_shift);
+}
+
 /* Encrypts a packet for a viewer behind what waits in the arena, as a part of the viewer's train where it fits. */
-static int emit(struct plane *plane, struct viewer *viewer, const uint8_t *body, int size, int64_t sequence,
-                uint32_t timestamp, struct mmsghdr **train) {
+static int emit(struct plane *plane, struct viewer *viewer, const struct stored *stored, struct mmsghdr **train) {
     if (plane->arena_used == ARENA_PACKETS) {
         flush_messages(plane);
         *train = NULL;
     }
     uint8_t *packet = plane->arena + (size_t)plane->arena_used * SLOT;
-    memcpy(packet, body, (size_t)size);
-    put16(packet + 2, (uint16_t)(sequence + viewer->counters->sequence_offset));
-    put32(packet + 4, timestamp + viewer->timestamp_offset);
+    memcpy(packet, stored->body, stored->size);
+    put16(packet + 2, (uint16_t)(stored->sequence + viewer->sequence_offset));
+    put32(packet + 4, stored->timestamp + viewer->timestamp_offset);
     put32(packet + 8, viewer->ssrc);
-    int length = size;
+    if (viewer->picture_shift | viewer->base_shift) shift_pictures(packet, &stored->marks, viewer);
+    int length = stored->size;
     if (plane->protect(viewer->srtp, packet, &length)) {
         plane->totals.protect_failures++;
         return 0;
@@ -279,28 +293,17 @@ static int emit(struct plane *plane, struct viewer *viewer, const uint8_t *body,
     return 1;
 }
 
-static int starts(struct viewer *viewer, const struct pending *packet) {
-    struct counters *counters = viewer->counters;
-    if (counters->first < 0) {
-        if (!packet->may_start) return 0;
-        counters->first = packet->sequence;
-        counters->sequence_offset = (int64_t)viewer->base - packet->sequence;
-        return 1;
-    }
-    return packet->sequence >= counters->first;
-}
-
 static void flush_lane(struct plane *plane, struct lane *lane) {
     for (int v = 0; v < lane->count; v++) {
         struct viewer *viewer = lane->viewers[v];
         struct mmsghdr *train = NULL;
         for (int p = 0; p < lane->pending_count; p++) {
-            const struct pending *packet = &lane->pending[p];
-            if (!starts(viewer, packet)) continue;
-            if (!emit(plane, viewer, packet->body, packet->size, packet->sequence, packet->timestamp, &train)) continue;
+            const struct pending *pending = &lane->pending[p];
+            if (viewer->first < 0 || pending->packet->sequence < viewer->first) continue;
+            if (!emit(plane, viewer, pending->packet, &train)) continue;
             plane->totals.packets_out++;
             viewer->counters->packets++;
-            viewer->counters->octets += packet->payload_size;
+            viewer->counters->octets += pending->payload_size;
         }
     }
     lane->pending_count = 0;
@@ -320,11 +323,12 @@ static void flush_lanes(struct plane *plane) {
 
 static void take_packet(struct plane *plane, struct job *job) {
     struct lane *lane = job->lane;
+    if (job->sequence <= lane->highest - HISTORY) return;
     if (lane->pending_count == MAX_PENDING) flush_lanes(plane);
     struct stored *slot = &lane->history[job->sequence & (HISTORY - 1)];
     /* What is pending points into the history, which must not be written over before it is sent. */
     for (int p = 0; p < lane->pending_count; p++) {
-        if (lane->pending[p].body == slot->body) {
+        if (lane->pending[p].packet == slot) {
             flush_lanes(plane);
             break;
         }
@@ -334,13 +338,13 @@ static void take_packet(struct plane *plane, struct job *job) {
     slot->sequence = job->sequence;
     slot->timestamp = job->timestamp;
     slot->size = job->size;
+    slot->marks = job->marks;
     if (job->sequence > lane->highest) lane->highest = job->sequence;
     if (!lane->pending_count) {
         lane->next_busy = plane->busy;
         plane->busy = lane;
     }
-    lane->pending[lane->pending_count++] = (struct pending){
-        job->sequence, job->timestamp, job->size, job->payload_size, job->may_start, slot->body};
+    lane->pending[lane->pending_count++] = (struct pending){slot, job->payload_size};
 }
 
 static void take_resend(struct plane *plane, struct job *job) {
@@ -356,12 +360,10 @@ static void take_resend(struct plane *plane, struct job *job) {
     for (int i = 0; i < job->size; i++) {
         uint16_t number;
         memcpy(&number, job->data + 2 * i, sizeof number);
-        int64_t offset = viewer->counters->sequence_offset;
         /* The latest outgoing number that this viewer saw as `number`. */
-        int64_t sequence = lane->highest - (int64_t)(uint16_t)(lane->highest + offset - number);
+        int64_t sequence = lane->highest - (int64_t)(uint16_t)(lane->highest + viewer->sequence_offset - number);
         struct stored *slot = &lane->history[sequence & (HISTORY - 1)];
-        if (viewer->counters->first < 0 || sequence < viewer->counters->first || !slot->body ||
-            slot->sequence != sequence) {
+        if (viewer->first < 0 || sequence < viewer->first || !slot->body || slot->sequence != sequence) {
             plane->totals.nack_unknown++;
             continue;
         }
@@ -370,7 +372,7 @@ static void take_resend(struct plane *plane, struct job *job) {
             continue;
         }
         viewer->resend_budget--;
-        if (emit(plane, viewer, slot->body, slot->size, sequence, slot->timestamp, &train)) {
+        if (emit(plane, viewer, slot, &train)) {
             plane->totals.packets_resent++;
             viewer->counters->resent++;
         }
@@ -417,6 +419,10 @@ static void run_jobs(struct plane *plane, struct job *job) {
         switch (job->kind) {
             case PACKET: take_packet(plane, job); break;
             case ATTACH: take_attach(job); break;
+            case BEGIN:
+                job->viewer->first = job->sequence;
+                job->viewer->sequence_offset = job->offset;
+                break;
             case DETACH: take_detach(job); break;
             case MOVE:
                 job->viewer->address = job->address;
@@ -532,9 +538,10 @@ struct lane *plane_lane(void) {
     return lane;
 }
 
-/* `address` is a sockaddr. What it returns is valid until `plane_detach`. */
+/* `address` is a sockaddr; `first` is -1 when `plane_begin` will say. What it returns is valid until `plane_detach`. */
 struct viewer *plane_attach(struct plane *plane, struct lane *lane, void *srtp, const void *address, int address_size,
-                            uint32_t ssrc, uint32_t timestamp_offset, uint16_t base, struct counters *counters) {
+                            uint32_t ssrc, int64_t first, int64_t sequence_offset, uint32_t timestamp_offset,
+                            uint16_t picture_shift, uint16_t base_shift, struct counters *counters) {
     if (address_size <= 0 || (size_t)address_size > sizeof(struct sockaddr_storage)) return NULL;
     struct job *job = new_job(ATTACH, 0);
     struct viewer *viewer = calloc(1, sizeof *viewer);
@@ -548,12 +555,26 @@ struct viewer *plane_attach(struct plane *plane, struct lane *lane, void *srtp, 
     viewer->address_size = (socklen_t)address_size;
     viewer->ssrc = ssrc;
     viewer->timestamp_offset = timestamp_offset;
-    viewer->base = base;
+    viewer->first = first;
+    viewer->sequence_offset = sequence_offset;
+    viewer->picture_shift = picture_shift;
+    viewer->base_shift = base_shift;
     viewer->counters = counters;
     job->lane = lane;
     job->viewer = viewer;
     enqueue(plane, job, 0);
     return viewer;
+}
+
+/* The viewer begins with this place in the track's timeline, which must be forwarded next. */
+int plane_begin(struct plane *plane, struct viewer *viewer, int64_t first, int64_t sequence_offset) {
+    struct job *job = new_job(BEGIN, 0);
+    if (!job) return -1;
+    job->viewer = viewer;
+    job->sequence = first;
+    job->offset = sequence_offset;
+    enqueue(plane, job, 0);
+    return 0;
 }
 
 int plane_detach(struct plane *plane, struct viewer *viewer) {
@@ -583,10 +604,12 @@ int plane_discard(struct plane *plane, struct lane *lane) {
     return 0;
 }
 
-/* 0; -1 when the packet cannot be taken. `urgent`: what is queued goes out now. */
+/* 0; -1 when the packet cannot be taken. Places of picture numbers are 0 where there is none; `urgent`: what is queued
+ * goes out now. */
 int plane_forward(struct plane *plane, struct lane *lane, const void *body, int size, int payload_size,
-                  int64_t sequence, uint32_t timestamp, int may_start, int urgent) {
+                  int64_t sequence, uint32_t timestamp, int picture_at, int wide, int base_at, int urgent) {
     if (size < 12 || size > MAX_PACKET || sequence < 0) return -1;
+    if (picture_at < 0 || picture_at + 1 + (wide != 0) > size || base_at < 0 || base_at + 1 > size) return -1;
     if (__atomic_load_n(&plane->queued, __ATOMIC_RELAXED) >= MAX_QUEUED) {
         plane->totals.queue_overflows++;
         return -1;
@@ -598,7 +621,7 @@ int plane_forward(struct plane *plane, struct lane *lane, const void *body, int 
     job->timestamp = timestamp;
     job->size = (uint16_t)size;
     job->payload_size = (uint16_t)payload_size;
-    job->may_start = may_start;
+    job->marks = (struct marks){(uint16_t)picture_at, (uint16_t)base_at, (uint8_t)(wide != 0)};
     memcpy(job->data, body, (size_t)size);
     enqueue(plane, job, urgent);
     return 0;

@@ -6,7 +6,6 @@ thread does what happens for every packet of every viewer.
 
 import asyncio
 import ipaddress
-import secrets
 import socket
 import struct
 from collections.abc import Iterable
@@ -17,8 +16,9 @@ from typing import Any, Final
 from cffi import FFI  # type: ignore[import-untyped]
 from structlog import get_logger
 
+from sfu_fleet import picture_ids
 from sfu_fleet.dtls import PROTECT, RtpContext
-from sfu_fleet.forwarder import DownTrack, PacketFormat, Track
+from sfu_fleet.forwarder import DownTrack, PacketFormat, Position, Splice, Track
 from sfu_fleet.ice import Address, MediaSocket
 from sfu_fleet.metrics import Metrics
 from sfu_fleet.native.build import NotBuiltError, library
@@ -29,7 +29,7 @@ WINDOW_NS: Final = 4_000_000
 REFRESH_S: Final = 0.1
 
 _INTERFACE: Final = """
-struct counters { uint64_t packets, octets, resent; int64_t first, sequence_offset; };
+struct counters { uint64_t packets, octets, resent; };
 struct totals { uint64_t packets_out, bytes_out, packets_resent, send_failures, protect_failures, nack_unknown,
     nack_budget, queue_overflows, system_calls, trains, waits, batches, processed; };
 struct plane *plane_open(int fd, void *protect, int64_t window_ns, int use_gso);
@@ -38,12 +38,14 @@ int plane_uses_trains(const struct plane *);
 void plane_totals(struct plane *, struct totals *);
 struct lane *plane_lane(void);
 struct viewer *plane_attach(struct plane *, struct lane *, void *srtp, const char *address, int address_size,
-    uint32_t ssrc, uint32_t timestamp_offset, uint16_t base, struct counters *);
+    uint32_t ssrc, int64_t first, int64_t sequence_offset, uint32_t timestamp_offset, uint16_t picture_shift,
+    uint16_t base_shift, struct counters *);
+int plane_begin(struct plane *, struct viewer *, int64_t first, int64_t sequence_offset);
 int plane_detach(struct plane *, struct viewer *);
 int plane_move(struct plane *, struct viewer *, const char *address, int address_size);
 int plane_discard(struct plane *, struct lane *);
 int plane_forward(struct plane *, struct lane *, const char *body, int size, int payload_size, int64_t sequence,
-    uint32_t timestamp, int may_start, int urgent);
+    uint32_t timestamp, int picture_at, int wide, int base_at, int urgent);
 int plane_resend(struct plane *, struct viewer *, const uint16_t *numbers, int count);
 """
 # Totals of the thread -> counters of `Traffic`, and -> reasons of drops.
@@ -71,6 +73,8 @@ class _Lane:
     def __init__(self, handle: Any) -> None:  # noqa: ANN401 - a cffi pointer
         self.handle = handle
         self.viewers = 0
+        # Those that begin with the next packet that may be begun with.
+        self.waiting: list[DownTrack] = []
 
 
 class _Viewer:
@@ -123,70 +127,81 @@ class NativePlane:
         self._lib.plane_totals(self._handle, now)
         return {name: int(getattr(now, name)) for name, _ in ffi.typeof("struct totals").fields}
 
-    def attach(self, track: Track, down: DownTrack) -> None:
+    def attach(self, track: Track, down: DownTrack, splice: Splice | None = None) -> None:
         """Let a viewer have a track."""
         outbound, remote = down.transport.outbound, down.transport.agent.remote
         if outbound is None or remote is None or down in self._viewers:
             return
+        if splice is not None:
+            down.join(splice)
         lane = self._lanes.setdefault(track, {}).get(down.format)
         if lane is None:
-            handle = self._lib.plane_lane()
-            if handle == ffi.NULL:
-                raise MemoryError
-            lane = self._lanes[track][down.format] = _Lane(handle)
-        context = outbound.rtp_context()
-        counters = ffi.new("struct counters *", {"first": -1})
-        viewer = _Viewer(lane, context, counters, remote)
+            lane = self._lanes[track][down.format] = _Lane(self._made(self._lib.plane_lane()))
+        if not isinstance(down.counters, ffi.CData):
+            down.counters = ffi.new("struct counters *")
+        viewer = _Viewer(lane, outbound.rtp_context(), down.counters, remote)
         address = self._address(remote)
-        # RFC 3711, section 3.3.1: begin below 2^15, so that losing the first packets around a wrap does not leave the
-        # viewer with another roll-over count.
-        base = secrets.randbits(15)
-        viewer.handle = self._lib.plane_attach(
-            self._handle,
-            lane.handle,
-            ffi.cast("void *", context.address),
-            address,
-            len(address),
-            down.ssrc,
-            down.timestamp_offset,
-            base,
-            counters,
+        viewer.handle = self._made(
+            self._lib.plane_attach(
+                self._handle,
+                lane.handle,
+                ffi.cast("void *", viewer.context.address),
+                address,
+                len(address),
+                down.ssrc,
+                down.first,
+                down.sequence_offset,
+                down.timestamp_offset,
+                down.shift.picture,
+                down.shift.base,
+                viewer.counters,
+            )
         )
-        if viewer.handle == ffi.NULL:
-            raise MemoryError
         self.queued += 1
         lane.viewers += 1
-        down.counters = counters
+        if down.first < 0:
+            lane.waiting.append(down)
         self._viewers[down] = viewer
 
-    def detach(self, track: Track, down: DownTrack) -> None:
+    def detach(self, track: Track, down: DownTrack) -> Position | None:
         """Stop sending a track to a viewer."""
         viewer = self._viewers.pop(down, None)
         if viewer is None:
-            return
+            return None
+        lane = viewer.lane
+        if down in lane.waiting:
+            lane.waiting.remove(down)
         self._lib.plane_detach(self._handle, viewer.handle)
         self.queued += 1
         self._leaving.append((self.queued, viewer))
-        viewer.lane.viewers -= 1
-        if viewer.lane.viewers == 0:
-            self._lib.plane_discard(self._handle, viewer.lane.handle)
+        lane.viewers -= 1
+        if lane.viewers == 0:
+            self._lib.plane_discard(self._handle, lane.handle)
             self.queued += 1
             lanes = self._lanes[track]
             del lanes[down.format]
             if not lanes:
                 del self._lanes[track]
+        return track.position(down)
 
     def forward(self, track: Track, packet: RtpPacket, sequence: int, timestamp: int, *, keyframe: bool) -> None:
         """Send a packet to all viewers of a track."""
+        # The thread keeps what it sends; this is for positions, and for viewers that find no lane yet.
+        if not track.remember(sequence, timestamp, packet):
+            self._metrics.drop("late")
+            return
         lanes = self._lanes.get(track)
         if lanes is None:
             return
         payload_size = packet.payload_end - packet.payload_start
-        may_start = int(keyframe or not track.starts_at_keyframe)
         # Nothing of this frame comes after its last packet, and audio waits for nobody.
         urgent = int(packet.marker or not track.starts_at_keyframe)
+        marks = picture_ids.read(track.encoding, packet)
         for packet_format, lane in lanes.items():
+            if lane.waiting and (keyframe or not track.starts_at_keyframe):
+                self._begin(lane, sequence)
             body = packet_format.apply(packet)
+            start = len(body) - payload_size
             status = self._lib.plane_forward(
                 self._handle,
                 lane.handle,
@@ -195,13 +210,22 @@ class NativePlane:
                 payload_size,
                 sequence,
                 timestamp & 0xFFFFFFFF,
-                may_start,
+                start + marks.picture_at if marks.picture_at >= 0 else 0,
+                marks.wide,
+                start + marks.base_at if marks.base_at >= 0 else 0,
                 urgent,
             )
             if status:
                 self._metrics.drop("plane_refused")
             else:
                 self.queued += 1
+
+    def _begin(self, lane: _Lane, sequence: int) -> None:
+        for down in lane.waiting:
+            down.begin(sequence)
+            self._lib.plane_begin(self._handle, self._viewers[down].handle, down.first, down.sequence_offset)
+            self.queued += 1
+        lane.waiting.clear()
 
     def resend(self, track: Track, down: DownTrack, sequences: Iterable[int], now: float) -> int:  # noqa: ARG002
         """Send packets again that a viewer misses; how many the thread was asked for."""
@@ -238,6 +262,12 @@ class NativePlane:
                 address = self._address(remote)
                 self._lib.plane_move(self._handle, viewer.handle, address, len(address))
                 self.queued += 1
+
+    @staticmethod
+    def _made(pointer: Any) -> Any:  # noqa: ANN401 - a cffi pointer
+        if pointer == ffi.NULL:
+            raise MemoryError
+        return pointer
 
     def _tick(self) -> None:
         self._timer = self._loop.call_later(REFRESH_S, self._tick)

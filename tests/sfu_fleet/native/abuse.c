@@ -70,11 +70,11 @@ int main(int argc, char **argv) {
             case 0:
                 if (known->viewer || gone >= (1 << 16) - 1) break;
                 known->counters = calloc(1, sizeof *known->counters);
-                known->counters->first = -1;
                 known->context = calloc(1, sizeof *known->context);
                 known->lane = l;
                 known->viewer = plane_attach(plane, lanes[l], known->context, &sinks[draw(SINKS)], sizeof *sinks,
-                                             draw(1000), draw(1000), (uint16_t)draw(32768), known->counters);
+                                             draw(1000), draw(2) ? -1 : sequences[l], draw(65536), draw(1000),
+                                             (uint16_t)draw(40000), (uint16_t)draw(300), known->counters);
                 break;
             case 1:
                 if (!known->viewer) break;
@@ -82,6 +82,9 @@ int main(int argc, char **argv) {
                 spent[gone] = known->counters;
                 contexts[gone++] = known->context;
                 known->viewer = NULL;
+                break;
+            case 5:
+                if (known->viewer) plane_begin(plane, known->viewer, sequences[known->lane], draw(65536));
                 break;
             case 2:
                 if (known->viewer) plane_move(plane, known->viewer, &sinks[draw(SINKS)], sizeof *sinks);
@@ -109,8 +112,8 @@ int main(int argc, char **argv) {
             default: {
                 int size = draw(20) ? (int)draw(5) * 300 + 12 : (int)draw(MAX_PACKET + 8);
                 int64_t sequence = draw(30) ? ++sequences[l] : sequences[l] - draw(1200);
-                plane_forward(plane, lanes[l], body, size, size, sequence, draw(1u << 30), draw(10) == 0,
-                              draw(5) == 0);
+                plane_forward(plane, lanes[l], body, size, size, sequence, draw(1u << 30), (int)draw(30) - 2,
+                              (int)draw(2), (int)draw(2100) - 2, draw(5) == 0);
             }
         }
     }

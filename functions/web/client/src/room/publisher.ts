@@ -34,8 +34,15 @@ export interface PublisherOptions {
 }
 
 const BACKOFF = { initialMs: 500, capMs: 10_000 };
-/** 720p30 of a moving picture; more would cost every viewer. */
-const VIDEO_ENCODING: RTCRtpEncodingParameters = { maxBitrate: 2_500_000, maxFramerate: 30 };
+/**
+ * The picture in a quarter, half and all of its width (720p30): the media server gives each viewer the largest that
+ * their connection takes. Together they stay below what a worker tells publishers to send.
+ */
+const VIDEO_ENCODINGS: readonly RTCRtpEncodingParameters[] = [
+  { rid: "q", scaleResolutionDownBy: 4, maxBitrate: 150_000, maxFramerate: 30 },
+  { rid: "h", scaleResolutionDownBy: 2, maxBitrate: 600_000, maxFramerate: 30 },
+  { rid: "f", scaleResolutionDownBy: 1, maxBitrate: 2_500_000, maxFramerate: 30 },
+];
 
 interface Attempt {
   readonly peer: RTCPeerConnection;
@@ -198,7 +205,7 @@ async function addTracks(peer: RTCPeerConnection, stream: MediaStream): Promise<
     const { sender } = peer.addTransceiver(track, {
       direction: "sendonly",
       streams: [stream],
-      ...(video && { sendEncodings: [VIDEO_ENCODING] }),
+      ...(video && { sendEncodings: [...VIDEO_ENCODINGS] }),
     });
     if (video) await preferMotion(sender);
   }

@@ -1,0 +1,301 @@
+"""Which layer a viewer gets: a pure machine that is fed what was observed and says what to do, and why.
+
+There is no clock and no I/O in here, and no chance: the same inputs give the same decisions, so that a decision that
+somebody doubts can be replayed from its inputs.
+
+What is known of the way to a viewer is the viewer's own estimate (REMB, made by the receiver from delays in the manner
+of Google congestion control), and the loss and round trip times in its reports. A receiver cannot see more bandwidth
+than it is sent: Chromium's estimate ends at one and a half times what arrives. Where the next layer costs more than
+that, waiting for the estimate is waiting for ever. So a viewer who has been well for a while is given the next layer
+on trial, and what follows is judged by signs of congestion alone; failed trials become rarer.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+import msgspec
+
+# Until anything is known: the middle layer of three, usually.
+INITIAL_BITRATE = 500_000
+# draft-ietf-rmcat-gcc-02, section 6: more loss than the one is congestion, less than the other is none.
+LOSS_HIGH, LOSS_LOW = 0.10, 0.02
+LOSS_WINDOW_S = 1.0
+LOSS_WINDOW_PACKETS = 20
+# An estimate that falls by this share was lowered by the receiver because of delay.
+OVERUSE_FALL = 0.03
+# A round trip that is longer than the shortest by this is a queue; once may be chance.
+QUEUE_MS = 250.0
+QUEUE_REPORTS = 2
+# The shortest round trip is forgotten after one to two such spans: routes change.
+RTT_SPAN_S = 30.0
+# The estimate must exceed a layer's cost by this share, for so long.
+HEADROOM = 1.15
+FITS_FOR_S = 1.0
+# Reports that come so soon after a step down are about what was sent before it.
+SETTLE_S = 2.0
+# After so long without a sign of congestion the next layer is tried; after a failure twice as long, up to the maximum.
+TRIAL_AFTER_S = 3.0
+TRIAL_AFTER_MAX_S = 96.0
+# A layer that was left within this time was a failure, one that was kept for the other a success.
+FAILED_WITHIN_S = 15.0
+PROVEN_AFTER_S = 30.0
+# A layer's cost follows its bitrate upwards at once and downwards by this share of the difference.
+COST_DECAY = 0.1
+
+
+class Reason(StrEnum):
+    """Why a decision was made."""
+
+    START = "start"
+    CHOICE = "choice"
+    STOPPED = "layer_stopped"
+    OVERUSE = "overuse"
+    LOSS = "loss"
+    QUEUE = "queue"
+    FITS = "fits"
+    TRIAL = "trial"
+
+
+class Estimate(msgspec.Struct, frozen=True, tag="estimate"):
+    """Somebody's estimate of the bit/s that the way to the viewer carries: the viewer's by REMB, at present."""
+
+    at: float
+    bitrate: int
+
+
+class Report(msgspec.Struct, frozen=True, tag="report"):
+    """A receiver report about the video, as it came, and the round trip where it is known.
+
+    The share lost that a report states itself is of the time since the one before, which may be of five packets.
+    """
+
+    at: float
+    highest_sequence: int
+    lost: int
+    rtt_ms: float | None
+
+
+class Layers(msgspec.Struct, frozen=True, tag="layers"):
+    """What the publisher sends: bit/s of each layer in the order of the offer, 0 where it is switched off."""
+
+    at: float
+    bitrates: tuple[int, ...]
+
+
+class Choice(msgspec.Struct, frozen=True, tag="choice"):
+    """What the viewer wants: at most this layer, or no video at all. With neither it is ours to choose."""
+
+    at: float
+    layer: int | None = None
+    paused: bool = False
+
+
+Input = Estimate | Report | Layers | Choice
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """To go from one layer to another (None is no video), with all that it was decided on."""
+
+    at: float
+    reason: Reason
+    before: int | None
+    layer: int | None
+    estimate: int
+    loss: float
+    rtt_ms: float | None
+    costs: tuple[int, ...]
+    trial_after_s: float
+
+
+class ShortestRoundTrip:
+    """The minimum over a sliding span."""
+
+    def __init__(self) -> None:
+        self._since = float("-inf")
+        self._present = self._before = float("inf")
+
+    def note(self, at: float, rtt_ms: float) -> float:
+        """The shortest lately, with this one."""
+        if at - self._since > RTT_SPAN_S:
+            self._since, self._before, self._present = at, self._present, float("inf")
+        self._present = min(self._present, rtt_ms)
+        return min(self._present, self._before)
+
+
+class LossWindow:
+    """The share lost over a second at least, and over enough packets that one is not a tenth of them."""
+
+    def __init__(self) -> None:
+        self._first: Report | None = None
+
+    def note(self, report: Report) -> float | None:
+        """The share since the window began, where it ends with this report."""
+        first = self._first or report
+        self._first = first
+        expected = report.highest_sequence - first.highest_sequence & 0xFFFFFFFF
+        if report.at - first.at < LOSS_WINDOW_S or expected < LOSS_WINDOW_PACKETS:
+            return None
+        self._first = report
+        return min(1.0, max(0.0, (report.lost - first.lost) / expected))
+
+
+class Adaptation:
+    """Decides for one viewer's video. `layer` is what was decided last."""
+
+    def __init__(self) -> None:
+        self.layer: int | None = None
+        self._started = False
+        self._choice = Choice(0.0)
+        self._costs: tuple[float, ...] = ()
+        self._estimate = INITIAL_BITRATE
+        self._estimated = False
+        self._loss = 0.0
+        self._losses = LossWindow()
+        self._rtt_ms: float | None = None
+        self._shortest = ShortestRoundTrip()
+        self._long_round_trips = 0
+        self._trial_after_s = TRIAL_AFTER_S
+        # Since when there has been no sign of congestion, and since when the next layer fits the estimate.
+        self._well_since: float | None = None
+        self._fits_since: float | None = None
+        self._went_up_at = float("-inf")
+        self._went_down_at = float("-inf")
+
+    def feed(self, observed: Input) -> Decision | None:
+        """Take an input; a decision, where it changes the layer."""
+        match observed:
+            case Layers():
+                return self._on_layers(observed)
+            case Choice():
+                self._choice = observed
+                return self._on_choice(observed.at)
+            case Estimate():
+                return self._on_estimate(observed)
+            case Report():
+                return self._on_report(observed)
+
+    def _on_layers(self, observed: Layers) -> Decision | None:
+        before = self._costs or tuple(float(bitrate) for bitrate in observed.bitrates)
+        self._costs = tuple(
+            float(bitrate) if bitrate >= cost or bitrate == 0 else cost - COST_DECAY * (cost - bitrate)
+            for cost, bitrate in zip(before, observed.bitrates, strict=True)
+        )
+        at = observed.at
+        if self._choice.paused or not self._ladder():
+            return None
+        if not self._started:
+            self._started = True
+            return self._go(at, self._fitting(self._estimate), Reason.START)
+        if self.layer not in self._ladder():
+            return self._go(at, self._fitting(self._estimate), Reason.STOPPED)
+        return self._try_up(at)
+
+    def _on_choice(self, at: float) -> Decision | None:
+        if self._choice.paused:
+            return self._go(at, None, Reason.CHOICE)
+        if not self._started or not self._ladder() or self.layer in self._ladder():
+            return None
+        return self._go(at, self._fitting(self._estimate), Reason.CHOICE)
+
+    def _on_estimate(self, observed: Estimate) -> Decision | None:
+        before, self._estimate = self._estimate, observed.bitrate
+        fell = self._estimated and observed.bitrate < before * (1 - OVERUSE_FALL)
+        self._estimated = True
+        if fell and observed.bitrate < self._cost(self.layer):
+            return self._step_down(observed.at, observed.bitrate, Reason.OVERUSE)
+        return None
+
+    def _on_report(self, observed: Report) -> Decision | None:
+        if observed.rtt_ms is not None:
+            self._rtt_ms = observed.rtt_ms
+            queued = observed.rtt_ms - self._shortest.note(observed.at, observed.rtt_ms) > QUEUE_MS
+            self._long_round_trips = self._long_round_trips + 1 if queued else 0
+        loss = self._losses.note(observed)
+        if loss is not None:
+            self._loss = loss
+        if loss is not None and loss > LOSS_HIGH:
+            # draft-ietf-rmcat-gcc-02, section 6, with the cost of the layer for what is being sent.
+            carried = self._cost(self.layer) * (1 - 0.5 * loss)
+            return self._step_down(observed.at, carried, Reason.LOSS)
+        if self._long_round_trips >= QUEUE_REPORTS:
+            return self._step_down(observed.at, self._cost(self.layer) - 1, Reason.QUEUE)
+        if loss is not None and loss > LOSS_LOW:
+            self._well_since = observed.at
+        return None
+
+    def _step_down(self, at: float, carried: float, reason: Reason) -> Decision | None:
+        """Congestion: at once to what is carried, unless the last step has not shown its effect yet."""
+        self._well_since, self._fits_since = at, None
+        if self.layer is None or at - self._went_down_at < SETTLE_S:
+            return None
+        target = self._fitting(min(carried, self._cost(self.layer) - 1))
+        if target == self.layer:
+            return None
+        self._went_down_at = at
+        if at - self._went_up_at < FAILED_WITHIN_S:
+            self._trial_after_s = min(TRIAL_AFTER_MAX_S, 2 * self._trial_after_s)
+        self._long_round_trips = 0
+        return self._go(at, target, reason)
+
+    def _try_up(self, at: float) -> Decision | None:
+        ladder = self._ladder()
+        place = ladder.index(self.layer) if self.layer in ladder else -1
+        if at - self._went_up_at > PROVEN_AFTER_S and self._went_down_at < self._went_up_at:
+            self._trial_after_s = TRIAL_AFTER_S
+        if self._well_since is None:
+            self._well_since = at
+        if place + 1 >= len(ladder):
+            self._fits_since = None
+            return None
+        candidate = ladder[place + 1]
+        fits = self._estimated and self._estimate >= HEADROOM * self._cost(candidate)
+        self._fits_since = (at if self._fits_since is None else self._fits_since) if fits else None
+        if self._fits_since is not None and at - max(self._fits_since, self._well_since) >= FITS_FOR_S:
+            return self._go_up(at, candidate, Reason.FITS)
+        if at - max(self._well_since, self._went_up_at) >= self._trial_after_s:
+            return self._go_up(at, candidate, Reason.TRIAL)
+        return None
+
+    def _go_up(self, at: float, candidate: int, reason: Reason) -> Decision | None:
+        self._went_up_at = at
+        self._fits_since = None
+        return self._go(at, candidate, reason)
+
+    def _go(self, at: float, target: int | None, reason: Reason) -> Decision | None:
+        before, self.layer = self.layer, target
+        if before == target:
+            return None
+        return Decision(
+            round(at, 3),
+            reason,
+            before,
+            target,
+            self._estimate,
+            round(self._loss, 3),
+            self._rtt_ms,
+            tuple(round(cost) for cost in self._costs),
+            self._trial_after_s,
+        )
+
+    def _cost(self, layer: int | None) -> float:
+        return self._costs[layer] if layer is not None and layer < len(self._costs) else 0.0
+
+    def _ladder(self) -> Sequence[int]:
+        """The layers that may be given, cheapest first: encoders name and list them in any order.
+
+        A choice is one of a layer's place in that order, so it is compared by cost as well.
+        """
+        sent = [index for index, cost in enumerate(self._costs) if cost > 0]
+        sent.sort(key=lambda index: (self._costs[index], index))
+        limit = self._choice.layer
+        if limit is None or not sent:
+            return sent
+        if limit in sent:
+            return sent[: sent.index(limit) + 1]
+        # The chosen one is not sent at present: in the order of the offer then.
+        return [index for index in sent if index < limit] or sent[:1]
+
+    def _fitting(self, bitrate: float) -> int | None:
+        """The dearest layer that the bitrate pays for, else the cheapest."""
+        ladder = self._ladder()
+        return next((index for index in reversed(ladder) if self._costs[index] <= bitrate), ladder[0])

@@ -1,0 +1,127 @@
+"""What a publisher sends: streams, and the layers in which one stream may come at once (simulcast).
+
+A layer is a source of its own: its SSRC, its receive statistics, its repair, its keyframe requests, its viewers.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from sfu_fleet.codecs import Codec
+from sfu_fleet.forwarder import Track
+from sfu_fleet.keyframe_requests import KeyframeRequests
+from sfu_fleet.keyframes import detector
+from sfu_fleet.loss import LossTracker
+from sfu_fleet.negotiation import TrackAgreement
+from sfu_fleet.rates import RateMeter
+from sfu_fleet.reception import Reception
+from sfu_fleet.rtcp import SenderReport
+from sfu_fleet.rtp import RtpPacket
+from sfu_fleet.timeline import Timeline
+
+# A source that has sent nothing for so long is a layer that the publisher has switched off.
+IDLE_AFTER_S = 1.0
+
+
+class Keyframe(msgspec.Struct, frozen=True):
+    """The first packet of a keyframe, with its place in the layer's timeline and the time of its arrival."""
+
+    layer: "Layer"
+    packet: RtpPacket
+    sequence: int
+    timestamp: int
+    at: float
+
+
+KeyframeListener = Callable[[Keyframe], None]
+
+
+class Layer:
+    """One source of a stream. `name` is its restriction id, or its place in the offer.
+
+    `ask_for_keyframe` sends the request; `keyframes` throttles it, for audio it is never used.
+    """
+
+    def __init__(
+        self, agreement: TrackAgreement, index: int, name: str, ask_for_keyframe: Callable[["Layer"], bool]
+    ) -> None:
+        self.index = index
+        self.name = name
+        self.kind = agreement.kind
+        self.codec: Codec = agreement.codec
+        self.track = Track(starts_at_keyframe=self.kind == "video", encoding=self.codec.encoding)
+        self.timeline = Timeline(self.codec.clock_rate)
+        self.keyframes = KeyframeRequests(lambda: ask_for_keyframe(self))
+        self.rate = RateMeter()
+        self.reception: Reception | None = None
+        self.losses: LossTracker | None = None
+        self.lost_before = 0
+        self.heard_at = float("-inf")
+        self.keyframe_requests = 0
+        # Called when a keyframe begins and before it is forwarded, by whom: whoever waits to go over to this layer.
+        self.keyframe_listeners: dict[str, KeyframeListener] = {}
+        # The publisher's latest sender report and when it came, for translation to viewers.
+        self.sender_report: tuple[SenderReport, float] | None = None
+        self._starts_keyframe = detector(self.codec.encoding) if self.kind == "video" else None
+
+    @property
+    def ssrc(self) -> int | None:
+        """The current source."""
+        return self.reception.ssrc if self.reception else None
+
+    @property
+    def lost(self) -> int:
+        """Packets lost on the way here and never repaired."""
+        return self.lost_before + max(0, self.reception.lost if self.reception else 0)
+
+    def active(self, now: float) -> bool:
+        """Whether the publisher sends this layer at present."""
+        return now - self.heard_at < IDLE_AFTER_S
+
+    def begin(self, packet: RtpPacket) -> Reception:
+        """Take the packet's source as this layer's source from now on."""
+        if self.reception is not None:
+            self.lost_before += max(0, self.reception.lost)
+        self.reception = Reception(packet.ssrc, self.codec.clock_rate)
+        self.losses = LossTracker() if "nack" in self.codec.feedback else None
+        self.sender_report = None
+        return self.reception
+
+    def starts_keyframe(self, packet: RtpPacket) -> bool:
+        """Whether a keyframe begins here; never for audio."""
+        return self._starts_keyframe is not None and self._starts_keyframe(packet)
+
+    def tell_keyframe(self, packet: RtpPacket, sequence: int, timestamp: int, now: float) -> None:
+        """A keyframe begins with this packet at that place of the timeline."""
+        for listener in list(self.keyframe_listeners.values()):
+            listener(Keyframe(self, packet, sequence, timestamp, now))
+
+    def request_keyframe(self) -> None:
+        """Somebody needs a keyframe of this layer."""
+        if self.kind == "video":
+            self.keyframes.request()
+
+
+class UplinkTrack:
+    """One audio or video stream of a publisher with its layers, in the order of the offer; at least one."""
+
+    def __init__(self, agreement: TrackAgreement, ask_for_keyframe: Callable[[Layer], bool]) -> None:
+        self.agreement = agreement
+        self.kind = agreement.kind
+        self.codec: Codec = agreement.codec
+        names = agreement.rids or tuple(str(index) for index in range(len(agreement.ssrcs))) or ("0",)
+        self.layers = tuple(Layer(agreement, index, name, ask_for_keyframe) for index, name in enumerate(names))
+
+    def layer_of_rid(self, rid: bytes) -> Layer | None:
+        """The layer that packets with this stream id belong to."""
+        name = rid.decode("ascii", "replace")
+        return next((layer for layer in self.layers if layer.name == name), None) if self.agreement.rids else None
+
+    def layer_of_ssrc(self, ssrc: int) -> Layer | None:
+        """The layer that was announced with this source."""
+        ssrcs = self.agreement.ssrcs
+        return self.layers[ssrcs.index(ssrc)] if ssrc in ssrcs else None
+
+    def only_layer(self) -> Layer | None:
+        """The layer of a stream that has just one: its packets need no other mark."""
+        return self.layers[0] if len(self.layers) == 1 else None

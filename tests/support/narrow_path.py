@@ -1,0 +1,76 @@
+"""A UDP path with a bottleneck: what goes towards the client queues behind a rate, and is lost when the queue is full.
+
+It stands between a browser and a worker: the browser is told its port instead of the worker's. The way back is not
+narrowed.
+"""
+
+import asyncio
+from typing import Self
+
+QUEUE_S = 0.4
+# IP and UDP headers count, as they do on a real link.
+OVERHEAD = 28
+
+
+class NarrowPath:
+    """An async context manager. `bitrate` may be changed at any time; None is as wide as the machine."""
+
+    def __init__(self, worker: tuple[str, int], bitrate: int | None = None) -> None:
+        self.bitrate = bitrate
+        self.lost = 0
+        self._worker = worker
+        self._client: tuple[str, int] | None = None
+        self._free_at = 0.0
+        self._inside: asyncio.DatagramTransport | None = None
+        self._outside: asyncio.DatagramTransport | None = None
+
+    @property
+    def port(self) -> int:
+        """Where the client sends to."""
+        assert self._outside is not None
+        return int(self._outside.get_extra_info("sockname")[1])
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        self._outside, _ = await loop.create_datagram_endpoint(
+            lambda: _Side(self._from_client), local_addr=("127.0.0.1", 0)
+        )
+        self._inside, _ = await loop.create_datagram_endpoint(
+            lambda: _Side(self._from_worker), remote_addr=self._worker
+        )
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        for side in (self._inside, self._outside):
+            if side is not None:
+                side.close()
+
+    def _from_client(self, data: bytes, address: tuple[str, int]) -> None:
+        self._client = address
+        if self._inside is not None:
+            self._inside.sendto(data)
+
+    def _from_worker(self, data: bytes, _address: tuple[str, int]) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if self.bitrate is None:
+            self._deliver(data)
+            return
+        starts = max(now, self._free_at)
+        if starts - now > QUEUE_S:
+            self.lost += 1
+            return
+        self._free_at = starts + (len(data) + OVERHEAD) * 8 / self.bitrate
+        loop.call_at(self._free_at, self._deliver, data)
+
+    def _deliver(self, data: bytes) -> None:
+        if self._outside is not None and self._client is not None and not self._outside.is_closing():
+            self._outside.sendto(data, self._client)
+
+
+class _Side(asyncio.DatagramProtocol):
+    def __init__(self, received: "object") -> None:
+        self._received = received
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self._received(data, addr)  # type: ignore[operator]
