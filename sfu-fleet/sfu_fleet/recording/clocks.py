@@ -40,17 +40,23 @@ class LayerClock:
         self._anchor_at = at
         # What is still to be added to the layer's time until it is that of the reports.
         self._owed = 0.0
+        self._begun = False
 
     def report(self, clock: Clock, now: float) -> None:
         """A sender report, already on the layer's timeline."""
         offset = self._publisher.heard(clock.ntp, now)
         told = clock.ntp / _NTP_SECOND + offset + signed(self._anchor_timestamp - clock.timestamp) / self._rate
         wrong = told - self._anchor_at
-        if abs(wrong) <= MAX_DISAGREEMENT_S:
+        if abs(wrong) > MAX_DISAGREEMENT_S:
+            return
+        if self._begun:
             self._owed = wrong
+        else:
+            self._anchor_at = told
 
     def time_of(self, timestamp: int) -> float:
         """Seconds on our clock."""
+        self._begun = True
         elapsed = signed(timestamp - self._anchor_timestamp) / self._rate
         if elapsed <= 0:
             return self._anchor_at + elapsed

@@ -75,6 +75,7 @@ class Pipeline:
         self._need_keyframe = need_keyframe
         self._publisher_clock = PublisherClock()
         self._clocks: dict[str, LayerClock] = {}
+        self._early_reports: dict[str, Report] = {}
         self._order: dict[str, Reorderer[Media]] = {}
         self._frames: FrameAssembler | None = None
         self._video_layer: str | None = None
@@ -98,7 +99,11 @@ class Pipeline:
     def media(self, media: Media) -> None:
         """Take a packet."""
         if media.layer not in self._clocks:
-            self._clocks[media.layer] = LayerClock(self._publisher_clock, media.rate, media.timestamp, media.at)
+            clock = LayerClock(self._publisher_clock, media.rate, media.timestamp, media.at)
+            self._clocks[media.layer] = clock
+            early = self._early_reports.pop(media.layer, None)
+            if early is not None:
+                clock.report(early.clock, early.at)
         if media.layer not in (AUDIO, self._video_layer):
             self._go_over_to(media.layer)
         order = self._order.setdefault(media.layer, Reorderer())
@@ -106,9 +111,11 @@ class Pipeline:
             self._write(self._blocks(ordered, gap=gap))
 
     def report(self, report: Report) -> None:
-        """Take a sender report. One of a layer that has sent nothing here yet is of no use."""
+        """Take a sender report. That of a layer which has sent nothing here yet is for its first packet."""
         clock = self._clocks.get(report.layer)
-        if clock is not None:
+        if clock is None:
+            self._early_reports[report.layer] = report
+        else:
             clock.report(report.clock, report.at)
 
     def idle(self) -> None:

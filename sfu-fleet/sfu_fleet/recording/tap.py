@@ -43,11 +43,11 @@ class RecordingTap:
             name = layer.name
         else:
             return
-        self._writer.offer(Media(name, packet, sequence, timestamp, now, layer.codec.clock_rate))
         if name not in self._reported:
-            # Behind the first packet: until then the layer's reports went unheard.
+            # Until now the layer's reports went unheard.
             self._reported.add(name)
             self._report(layer)
+        self._writer.offer(Media(name, packet, sequence, timestamp, now, layer.codec.clock_rate))
 
     def report(self, layer: Layer) -> None:
         """A sender report came."""

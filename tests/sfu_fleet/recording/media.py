@@ -3,7 +3,6 @@
 import itertools
 import math
 from array import array
-from collections.abc import Iterator
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -70,9 +69,8 @@ def payloads(encoding: str, frame: bytes, limit: int = 1_100) -> list[bytes]:
 
 def units(stream: bytes) -> list[bytes]:
     """The units of an H.264 byte stream (Annex B)."""
-    return [
-        unit.rstrip(b"\x00") for unit in stream.replace(b"\x00\x00\x00\x01", b"\x00\x00\x01").split(b"\x00\x00\x01")
-    ][1:]
+    found = stream.replace(b"\x00\x00\x00\x01", b"\x00\x00\x01").split(b"\x00\x00\x01")
+    return [unit.rstrip(b"\x00") for unit in found[1:]]
 
 
 def _pieces(data: bytes, limit: int) -> list[bytes]:
@@ -166,14 +164,3 @@ def opened(path: Path) -> tuple[list[tuple[float, bool]], list[float], int]:
 def ascending(times: list[float]) -> bool:
     """Whether each is later than the one before."""
     return all(later > earlier for earlier, later in itertools.pairwise(times))
-
-
-def chunks(data: bytes, sizes: Iterator[int]) -> list[bytes]:
-    """Data cut into pieces of those sizes, the rest in one."""
-    found: list[bytes] = []
-    for size in sizes:
-        if size >= len(data):
-            break
-        found.append(data[:size])
-        data = data[size:]
-    return [*found, data]

@@ -136,6 +136,18 @@ def test_sender_reports_put_sound_and_picture_in_step(tmp_path: Path) -> None:
     assert sounds_at[-1] - pictures_at[-1][0] == pytest.approx(499 / 50 - 299 / 30, abs=0.01)
 
 
+def test_a_report_from_before_the_first_packet_holds_from_the_first_packet_on(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    early: list[Media | Report] = [
+        Report("0", Clock(NTP, 1_000), 99.9),
+        Report(AUDIO, Clock(NTP, 77 - 9_600), 99.9),
+    ]
+    record(path, Plan("vp8", "opus"), [*video_media("vp8", pictures("vp8", 60)), *audio_media(sound(100)), *early])
+    _, sounds_at, _ = opened(path)
+    # The first sound is of 200 ms after the first picture.
+    assert sounds_at[0] == pytest.approx(0.2, abs=0.002)
+
+
 def test_reports_that_make_no_sense_are_not_believed(tmp_path: Path) -> None:
     path = tmp_path / "file"
     video = video_media("vp8", pictures("vp8", 60))
