@@ -2,8 +2,8 @@ import type { ReactNode } from "react";
 
 import type { ConnectionState, Moderation } from "../room/connection.ts";
 import { typingSentence } from "../room/sentences.ts";
-import type { Typists } from "../room/state.ts";
 import type { Timeline, TimelineEntry } from "../room/timeline.ts";
+import type { Typists } from "../room/typing-watch.ts";
 import { Message, Notice } from "./chat-entries.tsx";
 import { ChatInput } from "./chat-input.tsx";
 import { Icon } from "./icons.tsx";

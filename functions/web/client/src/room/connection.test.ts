@@ -519,6 +519,22 @@ describe("what a crowd does", () => {
     expect(socket().sent).toHaveLength(1);
   });
 
+  it("types no more once its message is there, whichever way round the two come", () => {
+    join();
+    const typing = (): unknown[] => notices.flatMap((notice) => (notice.type === "typing" ? [notice.typing.names] : []));
+    socket().receive(45, ["Bo"], 1);
+    socket().receive(35, T0, [[1, chatEvent(1)]]);
+    socket().receive(45, ["Bo", "Cy"], 2);
+    expect(typing()).toEqual([["Bo"], [], ["Cy"]]);
+  });
+
+  it("types on whatever it said before this page came", () => {
+    join({ offset: T0 + 1 });
+    socket().receive(35, T0, [[1, chatEvent(1)]]);
+    socket().receive(45, ["Bo"], 1);
+    expect(notices.at(-1)).toEqual({ type: "typing", typing: { names: ["Bo"], count: 1 } });
+  });
+
   it("tells of typing every two seconds at most", () => {
     join();
     connection.typing();

@@ -25,7 +25,6 @@ import {
   type Offer,
   type ReactionCount,
   type ServerMessage,
-  type TypingNotice,
   type Welcome,
 } from "../protocol/messages.ts";
 import { Backoff } from "./backoff.ts";
@@ -33,6 +32,7 @@ import { systemClock, type Clock, type Timer } from "./clock.ts";
 import { Outbox, type OutgoingChat } from "./outbox.ts";
 import { ReactionSender } from "./reaction-sender.ts";
 import { ConnectionLost, Requests } from "./requests.ts";
+import { TypingWatch, type Typists } from "./typing-watch.ts";
 
 /** The part of WebSocket that the connection uses. */
 export interface Socket {
@@ -64,7 +64,7 @@ export type ConnectionNotice =
   | { readonly type: "obstacle"; readonly obstacle: Obstacle; readonly retryAfterMs: number }
   | { readonly type: "knocks"; readonly knocks: Knocks }
   | { readonly type: "reactions"; readonly reactions: readonly ReactionCount[] }
-  | { readonly type: "typing"; readonly typing: TypingNotice }
+  | { readonly type: "typing"; readonly typing: Typists }
   | { readonly type: "outgoing"; readonly chat: OutgoingChat }
   | { readonly type: "error"; readonly error: ErrorMessage }
   | { readonly type: "refused"; readonly reason: RefusalReason };
@@ -110,6 +110,7 @@ export class RoomConnection {
   readonly #backoff: Backoff;
   readonly #outbox: Outbox;
   readonly #reactions: ReactionSender;
+  readonly #typing: TypingWatch;
   readonly #requests = new Requests<Reply>();
   #token: string;
   #tokenRefused = false;
@@ -118,6 +119,8 @@ export class RoomConnection {
   #socket: Socket | null = null;
   #epoch: string | null = null;
   #offset: number | null = null;
+  /** Where the log ended at the welcome: what is before is history. */
+  #joinedAt = 0;
   /** Whether this socket stands at the door. */
   #waiting = false;
   /** The last refusal on a socket that was not welcomed: its close code alone does not say enough. */
@@ -153,6 +156,12 @@ export class RoomConnection {
       clock: this.#clock,
       transmit: (reaction, count) => {
         if (this.#state === "connected") this.#send({ kind: "react", reaction, count });
+      },
+    });
+    this.#typing = new TypingWatch({
+      clock: this.#clock,
+      onChange: (typing) => {
+        options.onNotice({ type: "typing", typing });
       },
     });
   }
@@ -311,6 +320,9 @@ export class RoomConnection {
         const events = message.events.filter(({ offset }) => offset > seen);
         if (message.lastOffset !== null) this.#offset = Math.max(seen, message.lastOffset);
         if (events.length > 0) onNotice({ type: "events", events });
+        for (const { offset, event } of events) {
+          if (event.type === "chat" && offset > this.#joinedAt) this.#typing.spoke(event.name);
+        }
         return;
       }
       case "sent":
@@ -359,7 +371,7 @@ export class RoomConnection {
         onNotice({ type: "reactions", reactions: message.reactions });
         return;
       case "typing_notice":
-        onNotice({ type: "typing", typing: message });
+        this.#typing.hear(message);
         return;
       // Not used here so far.
       case "stats":
@@ -387,6 +399,7 @@ export class RoomConnection {
     this.#tokenRefused = false;
     if (this.#epoch !== null && this.#epoch !== welcome.epoch) this.#offset = null;
     this.#epoch = welcome.epoch;
+    this.#joinedAt = welcome.offset;
     // The log is empty: whatever comes into it while this client is away comes after offset 0.
     if (welcome.offset === 0) this.#offset ??= 0;
     this.#pingMs = welcome.pingMs;
@@ -508,6 +521,7 @@ export class RoomConnection {
     this.#waiting = false;
     this.#turned = null;
     this.#reactions.clear();
+    this.#typing.clear();
     this.#outbox.disconnected();
     this.#requests.abandonAll();
   }

@@ -1,7 +1,7 @@
 /** What the page says about things that happen in a room. */
 import { ModerationAction, type GiftEvent, type Sanction, type SettingsChanged } from "../protocol/messages.ts";
 import type { Obstacle } from "./connection.ts";
-import type { Typists } from "./state.ts";
+import type { Typists } from "./typing-watch.ts";
 
 export function giftSentence({ name, gift, quantity }: GiftEvent): string {
   return quantity === 1 ? `${name} gave a gift: ${gift}` : `${name} gave a gift: ${quantity} × ${gift}`;

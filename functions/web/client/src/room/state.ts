@@ -13,6 +13,7 @@ import {
   type NoticeTone,
   type Timeline,
 } from "./timeline.ts";
+import type { Typists } from "./typing-watch.ts";
 
 export type StreamState =
   /** Not told yet. */
@@ -26,11 +27,6 @@ export type StreamState =
 export interface Floating {
   readonly id: number;
   readonly reaction: string;
-}
-
-export interface Typists {
-  readonly names: readonly string[];
-  readonly count: number;
 }
 
 export interface RoomState {
