@@ -62,9 +62,9 @@ export function LiveRoom({ api, room, role, session }: LiveRoomProps): ReactNode
     },
     [session],
   );
-  const retryChat = useCallback(
+  const retry = useCallback(
     (messageId: number): void => {
-      session.retryChat(messageId);
+      session.retry(messageId);
     },
     [session],
   );
@@ -156,8 +156,16 @@ export function LiveRoom({ api, room, role, session }: LiveRoomProps): ReactNode
         onTyping={() => {
           session.typing();
         }}
+        onGive={
+          role === "viewer"
+            ? (gift, quantity) => {
+                session.sendGift(gift, quantity);
+              }
+            : undefined
+        }
         onModerate={role === "streamer" ? moderate : undefined}
-        onRetry={retryChat}
+        sanctions={state.room.sanctions}
+        onRetry={retry}
         onReconnect={() => {
           session.retryNow();
         }}

@@ -44,7 +44,7 @@ function states(): string[] {
 }
 
 function chatStatuses(): string[] {
-  return notices.flatMap((notice) => (notice.type === "outgoing" ? [notice.chat.status] : []));
+  return notices.flatMap((notice) => (notice.type === "outgoing" ? [notice.message.status] : []));
 }
 
 function chatsOn(fake: FakeSocket): unknown[] {
@@ -342,7 +342,7 @@ describe("own chats", () => {
       clock.advance(100);
     }
     expect(chatStatuses().at(-1)).toBe("failed");
-    connection.retryChat(101);
+    connection.retry(101);
     expect(chatsOn(socket()).at(-1)).toEqual([3, 101, "unlucky"]);
     expect(chatStatuses().at(-1)).toBe("pending");
   });
@@ -352,6 +352,43 @@ describe("own chats", () => {
     connection.sendChat("bad");
     socket().receive(38, 7, "a message has at most 500 characters", 101, null);
     expect(chatStatuses()).toEqual(["pending", "failed"]);
+  });
+});
+
+describe("own gifts", () => {
+  const giftsOn = (fake: FakeSocket): unknown[] =>
+    fake.sent.filter((frame) => Array.isArray(frame) && frame[0] === 12);
+
+  it("are sent again with the same key until the server has them", () => {
+    join();
+    connection.sendGift("rose", 3);
+    socket().lose();
+    clock.advance(125);
+    join();
+    expect(sockets.flatMap(giftsOn)).toEqual([
+      [12, 101, "rose", 3],
+      [12, 101, "rose", 3],
+    ]);
+    socket().receive(36, 101, T0 + 3);
+    expect(chatStatuses()).toEqual(["pending", "sent"]);
+  });
+
+  it("do not wait for a chat that slow mode holds up", () => {
+    join();
+    connection.sendChat("hello");
+    socket().receive(38, 18, "slow mode", 101, 30_000);
+    connection.sendGift("rose", 1);
+    expect(giftsOn(socket())).toEqual([[12, 102, "rose", 1]]);
+  });
+
+  it("say that whoever is silenced may not give them, and can be given again later", () => {
+    join();
+    connection.sendGift("rose", 1);
+    socket().receive(38, 17, "you may not write", 101, 60_000);
+    const note = "you may not give gifts for 60 s.";
+    expect(notices.at(-1)).toMatchObject({ message: { status: "failed", note } });
+    connection.retry(101);
+    expect(giftsOn(socket())).toHaveLength(2);
   });
 });
 
@@ -567,11 +604,11 @@ describe("moderation", () => {
     join();
     connection.sendChat("hello");
     socket().receive(38, 18, "slow mode", 101, 30_000);
-    expect(notices.at(-1)).toMatchObject({ chat: { status: "pending", note: "Slow mode: waits for its turn (30 s)" } });
+    expect(notices.at(-1)).toMatchObject({ message: { status: "pending", note: "Slow mode: waits for its turn (30 s)" } });
     clock.advance(1_000);
     connection.retryNow();
     expect(chatsOn(socket())).toHaveLength(1);
     socket().receive(38, 17, "you may not write", 101, 60_000);
-    expect(notices.at(-1)).toMatchObject({ chat: { status: "failed", note: "you may not write for 60 s." } });
+    expect(notices.at(-1)).toMatchObject({ message: { status: "failed", note: "you may not write for 60 s." } });
   });
 });

@@ -1,10 +1,16 @@
 /** What the page says about things that happen in a room. */
-import { ModerationAction, type GiftEvent, type Sanction, type SettingsChanged } from "../protocol/messages.ts";
+import { ModerationAction, type Sanction, type SettingsChanged } from "../protocol/messages.ts";
 import type { Obstacle } from "./connection.ts";
+import { giftCalled } from "./gifts.ts";
+import type { GiftContent } from "./outbox.ts";
 import type { Typists } from "./typing-watch.ts";
 
-export function giftSentence({ name, gift, quantity }: GiftEvent): string {
-  return quantity === 1 ? `${name} gave a gift: ${gift}` : `${name} gave a gift: ${quantity} × ${gift}`;
+export function giftSentence(
+  { name, own }: { readonly name: string; readonly own: boolean },
+  { gift, quantity }: Pick<GiftContent, "gift" | "quantity">,
+): string {
+  const { label } = giftCalled(gift);
+  return `${own ? "You" : name} gave ${quantity === 1 ? label : `${quantity.toLocaleString("en")} × ${label}`}`;
 }
 
 /** `at` is when it was decided, ms since 1970. */

@@ -103,8 +103,13 @@ export class RoomSession {
     this.#connection.sendChat(text);
   }
 
-  retryChat(messageId: number): void {
-    this.#connection.retryChat(messageId);
+  sendGift(gift: string, quantity: number): void {
+    this.#connection.sendGift(gift, quantity);
+  }
+
+  /** Sends a chat or a gift that failed again. */
+  retry(messageId: number): void {
+    this.#connection.retry(messageId);
   }
 
   react(reaction: string): void {
@@ -125,6 +130,11 @@ export class RoomSession {
 
   admit(admission: Admission): Promise<void> {
     return this.#connection.admit(admission);
+  }
+
+  /** Asks who is here: `people` of the room's state. */
+  askForPeople(): Promise<void> {
+    return this.#connection.people();
   }
 
   /** Takes the room back from the page that took this one's place. */
@@ -175,6 +185,7 @@ export class RoomSession {
       case "waiting":
       case "obstacle":
       case "knocks":
+      case "people":
       case "reactions":
       case "typing":
         break;

@@ -39,7 +39,7 @@ function chat(messageId: number, sender = "other", text = `text ${messageId}`): 
 function outgoing(messageId: number, status: "pending" | "sent" | "failed", offset: number | null = null): ConnectionNotice {
   return {
     type: "outgoing",
-    chat: { messageId, text: `text ${messageId}`, status, writtenAt: T0 / 1000, offset, note: null },
+    message: { messageId, content: { kind: "chat", text: `text ${messageId}` }, status, writtenAt: T0 / 1000, offset, note: null },
   };
 }
 
@@ -116,7 +116,7 @@ describe("the timeline", () => {
   it("shows a failed chat as failed, with its reason", () => {
     const state = after(welcome(), outgoing(7, "pending"), {
       type: "outgoing",
-      chat: { messageId: 7, text: "x", status: "failed", writtenAt: 0, offset: null, note: "too long" },
+      message: { messageId: 7, content: { kind: "chat", text: "x" }, status: "failed", writtenAt: 0, offset: null, note: "too long" },
     });
     expect(state.timeline.unsent).toMatchObject([{ status: "failed", note: "too long" }]);
   });
@@ -227,9 +227,37 @@ describe("moderation", () => {
 });
 
 describe("the crowd", () => {
-  it("gives gifts that are told to everyone", () => {
-    const gift: RoomEvent = { type: "gift", sender: "bo", name: "Bo", key: 9, gift: "rose", quantity: 3 };
-    expect(texts(after(welcome(), events([1, gift])))).toEqual(["Bo gave a gift: 3 × rose"]);
+  const rose = (sender: string, quantity: number): RoomEvent => ({
+    type: "gift",
+    sender,
+    name: sender,
+    key: 9,
+    gift: "rose",
+    quantity,
+  });
+
+  it("gives gifts that are told to everyone, also such as this page does not know", () => {
+    const state = after(
+      welcome(),
+      events([1, rose("Bo", 1)], [2, { ...rose("Cy", 3), gift: "gold_bar" } as RoomEvent], [3, rose("me", 1_000)]),
+    );
+    expect(texts(state)).toEqual(["Bo gave Rose", "Cy gave 3 × Gold bar", "You gave 1,000 × Rose"]);
+  });
+
+  it("shows an own gift once, from its sending to its place in the log", () => {
+    const content = { kind: "gift", gift: "rose", quantity: 2 } as const;
+    const pending = { messageId: 9, content, status: "pending", writtenAt: 0, offset: null, note: null } as const;
+    const state = after(welcome(), { type: "outgoing", message: pending });
+    expect(state.timeline.unsent).toMatchObject([{ kind: "gift", text: "You gave 2 × Rose", status: "pending" }]);
+    const given = reduceRoom(state, events([4, rose("me", 2)]), 0);
+    expect(given.timeline.unsent).toEqual([]);
+    const sent = { ...pending, status: "sent", offset: T0 + 4 } as const;
+    expect(texts(reduceRoom(given, { type: "outgoing", message: sent }, 0))).toEqual(["You gave 2 × Rose"]);
+  });
+
+  it("sees a gift no more that a moderator took out", () => {
+    const state = after(welcome(), events([1, rose("Bo", 1)], [2, { type: "deleted", offset: T0 + 1 }]));
+    expect(texts(state)).toEqual([]);
   });
 
   it("never has more reactions afloat than the screen can bear, each its own", () => {

@@ -1,12 +1,21 @@
 /** The room as its page shows it: a pure function of what the connection has said so far. */
-import type { Knocks, LoggedEvent, ReactionCount, SettingsChanged, StreamEnded, Welcome } from "../protocol/messages.ts";
+import type {
+  Knocks,
+  LoggedEvent,
+  PeopleList,
+  ReactionCount,
+  SettingsChanged,
+  StreamEnded,
+  Welcome,
+} from "../protocol/messages.ts";
 import type { ConnectionNotice, ConnectionState, Obstacle, RefusalReason } from "./connection.ts";
-import { giftSentence, obstacleSentence, sanctionSentence, settingsSentence } from "./sentences.ts";
+import { NO_SANCTIONS, withSanction, type Sanctions } from "./sanctions.ts";
+import { obstacleSentence, sanctionSentence, settingsSentence } from "./sentences.ts";
 import {
   emptyTimeline,
   nameOf,
   offsetToMs,
-  withChat,
+  withContribution,
   withNotice,
   withOutgoing,
   withoutOffset,
@@ -43,6 +52,10 @@ export interface RoomState {
   readonly knocks: Pick<Knocks, "waiting" | "count">;
   /** As last told by the log; null until then. */
   readonly settings: SettingsChanged | null;
+  /** What was decided about people. */
+  readonly sanctions: Sanctions;
+  /** Who was here when that was last asked; null until then. */
+  readonly people: Pick<PeopleList, "total" | "people"> | null;
   readonly typists: Typists;
   /** The newest reactions, oldest first. */
   readonly floating: readonly Floating[];
@@ -67,6 +80,8 @@ export const initialRoomState: RoomState = {
   obstacle: null,
   knocks: NOBODY_WAITS,
   settings: null,
+  sanctions: NO_SANCTIONS,
+  people: null,
   typists: NOBODY_TYPES,
   floating: [],
 };
@@ -112,7 +127,7 @@ export function reduceRoom(state: RoomState, notice: ConnectionNotice, nowMs: nu
     case "outgoing": {
       const { welcome } = state;
       if (welcome === null) return state;
-      return { ...state, timeline: withOutgoing(state.timeline, notice.chat, welcome) };
+      return { ...state, timeline: withOutgoing(state.timeline, notice.message, welcome) };
     }
     case "error":
       return {
@@ -136,6 +151,8 @@ export function reduceRoom(state: RoomState, notice: ConnectionNotice, nowMs: nu
     }
     case "knocks":
       return { ...state, knocks: { waiting: notice.knocks.waiting, count: notice.knocks.count } };
+    case "people":
+      return { ...state, people: { total: notice.people.total, people: notice.people.people } };
     case "typing":
       return { ...state, typists: others(notice.typing, state.welcome?.name) };
     case "reactions":
@@ -145,6 +162,16 @@ export function reduceRoom(state: RoomState, notice: ConnectionNotice, nowMs: nu
 
 function say(state: RoomState, key: string, at: number, text: string, tone: NoticeTone = "plain"): RoomState {
   return { ...state, timeline: withNotice(state.timeline, { key, at, tone, text }) };
+}
+
+/** What somebody is called, as far as this page knows. */
+function knownName({ timeline, people, sanctions }: RoomState, participant: string): string | null {
+  return (
+    nameOf(timeline, participant) ??
+    people?.people.find((person) => person.participant === participant)?.name ??
+    sanctions.get(participant)?.name ??
+    null
+  );
 }
 
 /** Nobody needs to be told that they type themselves. */
@@ -171,9 +198,10 @@ function streamAtWelcome(stream: StreamState, live: boolean): StreamState {
 function applyEvent(state: RoomState, { offset, event }: LoggedEvent): RoomState {
   switch (event.type) {
     case "chat":
+    case "gift":
       return {
         ...state,
-        timeline: withChat(state.timeline, event, offset, event.sender === state.welcome?.participant),
+        timeline: withContribution(state.timeline, event, offset, event.sender === state.welcome?.participant),
       };
     case "stream_started":
       return {
@@ -188,15 +216,15 @@ function applyEvent(state: RoomState, { offset, event }: LoggedEvent): RoomState
       };
     case "stream_ended":
       return ended(state, event, offset);
-    case "gift":
-      return say(state, `gift-${offset}`, offsetToMs(offset), giftSentence(event));
     case "deleted":
       return { ...state, timeline: withoutOffset(state.timeline, event.offset) };
     case "sanction": {
       const own = event.participant === state.welcome?.participant;
-      const who = own ? "You" : (nameOf(state.timeline, event.participant) ?? "Somebody");
+      const name = knownName(state, event.participant);
+      const who = own ? "You" : (name ?? "Somebody");
       const at = offsetToMs(offset);
-      return say(state, `sanction-${offset}`, at, sanctionSentence(event, who, at), own ? "warning" : "plain");
+      const decided = { ...state, sanctions: withSanction(state.sanctions, event, name) };
+      return say(decided, `sanction-${offset}`, at, sanctionSentence(event, who, at), own ? "warning" : "plain");
     }
     case "settings_changed": {
       const text = settingsSentence(state.settings, event);

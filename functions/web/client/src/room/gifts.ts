@@ -1,0 +1,29 @@
+/** The gifts that this client offers. The protocol allows any name of a–z, 0–9, `_` and `-`, so others may come in. */
+
+export interface Gift {
+  /** As the protocol has it. */
+  readonly name: string;
+  readonly label: string;
+  readonly picture: string;
+}
+
+export const GIFTS = [
+  { name: "rose", label: "Rose", picture: "🌹" },
+  { name: "heart", label: "Heart", picture: "💖" },
+  { name: "coffee", label: "Coffee", picture: "☕" },
+  { name: "cake", label: "Cake", picture: "🎂" },
+  { name: "star", label: "Star", picture: "🌟" },
+  { name: "rocket", label: "Rocket", picture: "🚀" },
+  { name: "diamond", label: "Diamond", picture: "💎" },
+  { name: "crown", label: "Crown", picture: "👑" },
+] as const satisfies readonly Gift[];
+
+export const MAX_GIFT_QUANTITY = 1_000;
+
+/** A gift by its name, also one that this client does not offer itself. */
+export function giftCalled(name: string): Gift {
+  const known = GIFTS.find((gift) => gift.name === name);
+  if (known !== undefined) return known;
+  const words = name.replace(/[_-]+/g, " ").trim();
+  return { name, label: words === "" ? "Gift" : words.charAt(0).toUpperCase() + words.slice(1), picture: "🎁" };
+}
