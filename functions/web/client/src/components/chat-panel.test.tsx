@@ -157,7 +157,7 @@ describe("ChatPanel", () => {
     for (const menu of screen.getAllByTestId("message-menu")) {
       await userEvent.click(menu);
       const actions = document.getElementById(menu.getAttribute("aria-controls") ?? "");
-      offered.push([...(actions?.querySelectorAll("button") ?? [])].map(({ textContent }) => textContent));
+      offered.push([...(actions?.querySelectorAll("button") ?? [])].map(({ textContent }) => textContent.trim()));
     }
     expect(offered).toEqual([
       ["Delete", "Lift ban"],

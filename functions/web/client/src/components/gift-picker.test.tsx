@@ -11,6 +11,8 @@ const onClose = vi.fn();
 
 beforeEach(() => {
   vi.clearAllMocks();
+  // jsdom has none, and arrow keys look for the other radio buttons with it.
+  vi.stubGlobal("CSS", { escape: (name: string) => name });
   render(<GiftPicker id="picker" onGive={onGive} onClose={onClose} />);
 });
 afterEach(cleanup);

@@ -20,7 +20,7 @@ interface PersonActionsProps {
 /** What a moderator can decide about somebody, or take back. */
 export function PersonActions({ participant, name, sanction, at, testIds, onModerate }: PersonActionsProps): ReactNode {
   const standing = holds(sanction, at) ? sanction.kind : null;
-  const whom = name === undefined ? null : <span className="visually-hidden"> {name}</span>;
+  const whom = name !== undefined && <span className="visually-hidden">{name}</span>;
   const decide = (action: number, seconds: number | null = null): void => {
     onModerate({ action, participant, offset: null, seconds });
   };
@@ -36,7 +36,7 @@ export function PersonActions({ participant, name, sanction, at, testIds, onMode
             decide(ModerationAction.lift);
           }}
         >
-          {standing === "ban" ? "Lift ban" : "End time-out"}
+          {standing === "ban" ? "Lift ban" : "End time-out"}{" "}
           {whom}
         </button>
       )}
@@ -49,7 +49,7 @@ export function PersonActions({ participant, name, sanction, at, testIds, onMode
             decide(ModerationAction.timeOut, TIME_OUT_S);
           }}
         >
-          Time out 10 min
+          Time out 10 min{" "}
           {whom}
         </button>
       )}
@@ -62,7 +62,7 @@ export function PersonActions({ participant, name, sanction, at, testIds, onMode
             decide(ModerationAction.ban);
           }}
         >
-          Ban
+          Ban{" "}
           {whom}
         </button>
       )}

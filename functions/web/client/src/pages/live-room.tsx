@@ -8,6 +8,7 @@ import { ConnectionBadge } from "../components/connection-badge.tsx";
 import { EncoderCard } from "../components/encoder-card.tsx";
 import { Icon, Logo } from "../components/icons.tsx";
 import { KnocksPanel } from "../components/knocks-panel.tsx";
+import { PeoplePanel } from "../components/people-panel.tsx";
 import { Player } from "../components/player.tsx";
 import { ReactionBar } from "../components/reaction-bar.tsx";
 import { LiveBadge, ViewerCount } from "../components/room-facts.tsx";
@@ -45,6 +46,7 @@ export function LiveRoom({ api, room, role, session }: LiveRoomProps): ReactNode
   const title = settings.title === "" ? room.title : settings.title;
   const connected = state.room.connection === "connected";
   const [problem, setProblem] = useState<string | null>(null);
+  const [peopleOpen, setPeopleOpen] = useState(false);
 
   useEffect(() => {
     document.title = `${title} · Headrace`;
@@ -62,6 +64,7 @@ export function LiveRoom({ api, room, role, session }: LiveRoomProps): ReactNode
     },
     [session],
   );
+  const askForPeople = useCallback(() => session.askForPeople(), [session]);
   const retry = useCallback(
     (messageId: number): void => {
       session.retry(messageId);
@@ -131,7 +134,12 @@ export function LiveRoom({ api, room, role, session }: LiveRoomProps): ReactNode
             <p>{room.owner.name}</p>
           </div>
           <LiveBadge stream={state.room.stream} />
-          <ViewerCount count={state.room.viewers} />
+          <ViewerCount
+            count={state.room.viewers}
+            onOpen={() => {
+              setPeopleOpen(true);
+            }}
+          />
         </div>
         <div className="room-cards">
           {role === "streamer" && (
@@ -170,6 +178,18 @@ export function LiveRoom({ api, room, role, session }: LiveRoomProps): ReactNode
           session.retryNow();
         }}
       />
+      {peopleOpen && (
+        <PeoplePanel
+          people={state.room.people}
+          sanctions={state.room.sanctions}
+          self={state.room.welcome?.participant ?? null}
+          onAsk={askForPeople}
+          onModerate={role === "streamer" ? (moderation) => session.moderate(moderation) : undefined}
+          onClose={() => {
+            setPeopleOpen(false);
+          }}
+        />
+      )}
     </div>
   );
 }
