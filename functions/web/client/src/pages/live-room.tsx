@@ -131,7 +131,10 @@ export function LiveRoom({ api, room, role, session }: LiveRoomProps): ReactNode
           </span>
           <div className="room-names">
             <h1>{title}</h1>
-            <p>{room.owner.name}</p>
+            <p>
+              {room.owner.name}
+              {settings.category !== "" && <span data-testid="room-category"> · {settings.category}</span>}
+            </p>
           </div>
           <LiveBadge stream={state.room.stream} />
           <ViewerCount
@@ -144,6 +147,7 @@ export function LiveRoom({ api, room, role, session }: LiveRoomProps): ReactNode
         <div className="room-cards">
           {role === "streamer" && (
             <SettingsCard
+              roomId={room.id}
               settings={settings}
               title={room.title}
               connected={connected}

@@ -34,6 +34,9 @@ function span(ms: number): string {
 export function settingsSentence(before: SettingsChanged | null, now: SettingsChanged): string | null {
   const news: string[] = [];
   if (before !== null && before.title !== now.title) news.push(`The title is now “${now.title}”`);
+  if (before !== null && before.category !== now.category) {
+    news.push(now.category === "" ? "The category is cleared" : `The category is now “${now.category}”`);
+  }
   if ((before?.slowModeS ?? 0) !== now.slowModeS) {
     news.push(now.slowModeS === 0 ? "Slow mode is off" : `Slow mode: one message every ${now.slowModeS} s`);
   }

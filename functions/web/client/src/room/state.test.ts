@@ -201,11 +201,34 @@ describe("moderation", () => {
     ]);
   });
 
+  it("knows what holds against whom, and by what name, until it is lifted", () => {
+    const sanction = (participant: string, action: number, untilMs = 0): RoomEvent => ({
+      type: "sanction",
+      participant,
+      action,
+      untilMs,
+    });
+    const person = { participant: "cy", name: "Cy", role: "viewer" } as const;
+    const state = after(
+      welcome(),
+      { type: "people", people: { kind: "people_list", request: 1, total: 1, people: [person] } },
+      events([1, chat(1, "Bo")], [2, sanction("Bo", 2, 99)], [3, sanction("cy", 3)], [4, sanction("di", 3)]),
+    );
+    expect([...state.sanctions.values()]).toEqual([
+      { participant: "Bo", name: "Bo", kind: "time_out", untilMs: 99 },
+      { participant: "cy", name: "Cy", kind: "ban", untilMs: 0 },
+      { participant: "di", name: null, kind: "ban", untilMs: 0 },
+    ]);
+    const lifted = reduceRoom(state, events([5, sanction("cy", 4)], [6, sanction("di", 4)]), 0);
+    expect([...lifted.sanctions.keys()]).toEqual(["Bo"]);
+    expect(texts(lifted).slice(-2)).toEqual(["Cy may take part again", "Somebody may take part again"]);
+  });
+
   it("says what is new in the settings, and nothing when nothing is", () => {
-    const settings = (slowModeS: number, waitingRoom: boolean, title = "Synths"): RoomEvent => ({
+    const settings = (slowModeS: number, waitingRoom: boolean, title = "Synths", category = ""): RoomEvent => ({
       type: "settings_changed",
       title,
-      category: "",
+      category,
       slowModeS,
       waitingRoom,
     });
@@ -216,11 +239,13 @@ describe("moderation", () => {
         [2, settings(30, true)],
         [3, settings(30, true)],
         [4, settings(0, true, "Drums")],
+        [5, settings(0, true, "Drums", "Music")],
       ),
     );
     expect(texts(state)).toEqual([
       "Slow mode: one message every 30 s. New viewers wait to be let in",
       "The title is now “Drums”. Slow mode is off",
+      "The category is now “Music”",
     ]);
     expect(state.settings).toMatchObject({ title: "Drums", slowModeS: 0, waitingRoom: true });
   });
