@@ -23,6 +23,7 @@ async def test_gifts_are_seen_by_everyone_and_refused_in_words_until_a_time_out_
 
     await ana.by("people-open").click()
     row = ana.by("person").filter(has_text="Bo")
+    await row.get_by_test_id("person-menu").click()
     await row.get_by_test_id("person-time-out").click()
     await expect(ana.by("sanction")).to_contain_text("Bo", timeout=TIMEOUT_MS)
     await _gives(bo, "crown", 1)
@@ -56,7 +57,9 @@ async def test_people_are_listed_with_their_roles_and_a_ban_is_lifted_after_a_re
     await expect(cy.by("people-panel")).to_have_count(0)
 
     await ana.by("people-open").click()
-    await ana.by("person").filter(has_text="Bo").get_by_test_id("person-ban").click()
+    row = ana.by("person").filter(has_text="Bo")
+    await row.get_by_test_id("person-menu").click()
+    await row.get_by_test_id("person-ban").click()
     await expect(bo.page.get_by_text("may not be in this room").first).to_be_visible(timeout=TIMEOUT_MS)
     await ana.page.reload()
     await ana.connected()

@@ -1,9 +1,9 @@
 import { memo, type ReactNode } from "react";
 
 import type { Moderation } from "../room/connection.ts";
-import { giftCalled } from "../room/gifts.ts";
-import type { StandingSanction } from "../room/sanctions.ts";
+import type { Decision } from "../room/sanctions.ts";
 import type { ChatEntry, GiftEntry, NoticeEntry, PersonEntry } from "../room/timeline.ts";
+import { GiftPicture } from "./gift-picture.tsx";
 import { Icon } from "./icons.tsx";
 import { MessageMenu } from "./message-menu.tsx";
 import { colourOf } from "./name-colour.ts";
@@ -16,7 +16,7 @@ interface EntryProps<E extends PersonEntry> {
   /** Given to those who may. */
   readonly onModerate?: ((moderation: Moderation) => void) | undefined;
   /** What was decided about its sender. */
-  readonly sanction?: StandingSanction | undefined;
+  readonly sanction?: Decision | undefined;
 }
 
 interface MessageProps extends EntryProps<ChatEntry> {
@@ -58,9 +58,7 @@ export const GiftMessage = memo(function GiftMessage(props: EntryProps<GiftEntry
       data-status={entry.status}
     >
       <div className="gift-line">
-        <span className="gift-picture" aria-hidden="true">
-          {giftCalled(entry.gift).picture}
-        </span>
+        <GiftPicture gift={entry.gift} />
         <p>{entry.text}</p>
         <time dateTime={at.toISOString()}>{TIME.format(at)}</time>
       </div>

@@ -137,7 +137,7 @@ describe("ChatPanel", () => {
     const onModerate = vi.fn();
     const at = Date.now();
     const sanction = (participant: string, kind: "ban" | "time_out", untilMs: number) =>
-      [participant, { participant, name: null, kind, untilMs }] as const;
+      [participant, { participant, name: null, kind, untilMs, offset: 1 }] as const;
     const sanctions = new Map([
       sanction("bo", "ban", 0),
       sanction("cy", "time_out", at + 60_000),

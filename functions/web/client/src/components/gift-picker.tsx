@@ -1,6 +1,7 @@
 import { useEffect, useId, useRef, useState, type KeyboardEvent, type ReactNode, type SyntheticEvent } from "react";
 
 import { giftCalled, GIFTS, MAX_GIFT_QUANTITY } from "../room/gifts.ts";
+import { GiftPicture } from "./gift-picture.tsx";
 
 interface GiftPickerProps {
   readonly id: string;
@@ -45,7 +46,7 @@ export function GiftPicker({ id, onGive, onClose }: GiftPickerProps): ReactNode 
     >
       <fieldset className="gifts">
         <legend className="visually-hidden">Gift</legend>
-        {GIFTS.map(({ name, label, picture }, index) => (
+        {GIFTS.map(({ name, label }, index) => (
           <label key={name} className="gift-choice" data-testid={`gift-${name}`}>
             <input
               ref={index === 0 ? first : null}
@@ -58,9 +59,7 @@ export function GiftPicker({ id, onGive, onClose }: GiftPickerProps): ReactNode 
                 setChosen(name);
               }}
             />
-            <span className="gift-picture" aria-hidden="true">
-              {picture}
-            </span>
+            <GiftPicture gift={name} />
             {label}
           </label>
         ))}

@@ -2,7 +2,7 @@ import { useId, useState, type KeyboardEvent, type ReactNode } from "react";
 
 import { ModerationAction } from "../protocol/messages.ts";
 import type { Moderation } from "../room/connection.ts";
-import type { StandingSanction } from "../room/sanctions.ts";
+import type { Decision } from "../room/sanctions.ts";
 import type { PersonEntry } from "../room/timeline.ts";
 import { Icon } from "./icons.tsx";
 import { PersonActions } from "./person-actions.tsx";
@@ -10,7 +10,7 @@ import { PersonActions } from "./person-actions.tsx";
 interface MessageMenuProps {
   readonly entry: PersonEntry;
   readonly onModerate: (moderation: Moderation) => void;
-  readonly sanction?: StandingSanction | undefined;
+  readonly sanction?: Decision | undefined;
 }
 
 /** What a moderator can do about a message, opened beneath it: nothing in a list that scrolls can cut it off. */

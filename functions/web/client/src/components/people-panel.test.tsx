@@ -68,7 +68,7 @@ describe("PeoplePanel", () => {
   });
 
   it("offers nothing against anybody to those who may not moderate", () => {
-    show({ sanctions: new Map([["cy", { participant: "cy", name: "Cy", kind: "ban", untilMs: 0 }]]) });
+    show({ sanctions: new Map([["cy", { participant: "cy", name: "Cy", kind: "ban", untilMs: 0, offset: 1 }]]) });
     expect(screen.queryByRole("button", { name: /Ban/ })).toBeNull();
     expect(screen.queryByTestId("sanction")).toBeNull();
   });
@@ -76,6 +76,7 @@ describe("PeoplePanel", () => {
   it("lets a moderator act on viewers, not on the streamer nor on themselves, and asks anew", async () => {
     show({ moderator: true });
     expect(screen.getAllByTestId("person-ban").map(({ textContent }) => textContent)).toEqual(["Ban Bo"]);
+    await userEvent.click(screen.getByRole("button", { name: "Moderate Bo" }));
     await userEvent.click(screen.getByRole("button", { name: "Time out 10 min Bo" }));
     expect(onModerate).toHaveBeenCalledExactlyOnceWith({ action: 2, participant: "bo", offset: null, seconds: 600 });
     expect(onAsk.mock.calls.length).toBeGreaterThanOrEqual(2);
@@ -84,9 +85,10 @@ describe("PeoplePanel", () => {
   it("lists what holds against whom, the newest first and without what is over, and takes it back", async () => {
     const untilMs = Date.now() + 60_000;
     const sanctions: Sanctions = new Map([
-      ["cy", { participant: "cy", name: "Cy", kind: "ban", untilMs: 0 }],
-      ["di", { participant: "di", name: "Di", kind: "time_out", untilMs: 1 }],
-      ["p-123456", { participant: "p-123456", name: null, kind: "time_out", untilMs }],
+      ["cy", { participant: "cy", name: "Cy", kind: "ban", untilMs: 0, offset: 1 }],
+      ["di", { participant: "di", name: "Di", kind: "time_out", untilMs: 1, offset: 2 }],
+      ["ed", { participant: "ed", name: "Ed", kind: "lifted", untilMs: 0, offset: 3 }],
+      ["p-123456", { participant: "p-123456", name: null, kind: "time_out", untilMs, offset: 4 }],
     ]);
     show({ moderator: true, sanctions });
     const [first, second, ...others] = screen.getAllByTestId("sanction");
@@ -98,6 +100,18 @@ describe("PeoplePanel", () => {
     expect(onModerate).toHaveBeenCalledExactlyOnceWith({ action: 4, participant: "cy", offset: null, seconds: null });
   });
 
+  it("does not count somebody who was just banned, and says of those timed out that they are", () => {
+    const untilMs = Date.now() + 60_000;
+    const sanctions: Sanctions = new Map([
+      ["bo", { participant: "bo", name: "Bo", kind: "ban", untilMs: 0, offset: 1 }],
+      ["me", { participant: "me", name: "Me", kind: "time_out", untilMs, offset: 2 }],
+    ]);
+    show({ sanctions });
+    expect(screen.getByTestId("people-total").textContent).toBe("1,202");
+    const rows = screen.getAllByTestId("person").map((row) => row.textContent);
+    expect(rows).toEqual(["AAna Streamer", "MMe youViewer, timed out"]);
+  });
+
   it("says why it cannot say who is here, and why a decision had no effect", async () => {
     onAsk.mockRejectedValue(new Error("the connection is lost"));
     show({ people: null });
@@ -106,6 +120,7 @@ describe("PeoplePanel", () => {
     onAsk.mockResolvedValue();
     onModerate.mockRejectedValue(new Error("you may not"));
     show({ moderator: true });
+    await userEvent.click(screen.getByTestId("person-menu"));
     await userEvent.click(screen.getByTestId("person-ban"));
     expect(screen.getByRole("alert").textContent).toBe("you may not");
   });

@@ -1,9 +1,9 @@
-import { useCallback, useEffect, useRef, useState, type ReactNode } from "react";
+import { useCallback, useEffect, useId, useRef, useState, type ReactNode } from "react";
 
 import { describeError } from "../api/problem.ts";
 import type { Person } from "../protocol/messages.ts";
 import type { Moderation } from "../room/connection.ts";
-import { holds, type Sanctions, type StandingSanction } from "../room/sanctions.ts";
+import { holds, standing, type Decision, type Sanctions } from "../room/sanctions.ts";
 import type { RoomState } from "../room/state.ts";
 import { Icon } from "./icons.tsx";
 import { colourOf } from "./name-colour.ts";
@@ -67,20 +67,21 @@ export function PeoplePanel({ people, sanctions, self, onAsk, onModerate, onClos
     await ask();
   };
 
-  const standing = [...sanctions.values()].filter((sanction) => holds(sanction, now)).toReversed();
-  const actions = (participant: string, name: string, sanction: StandingSanction | undefined): ReactNode =>
-    onModerate !== undefined && (
-      <span className="person-actions">
-        <PersonActions
-          participant={participant}
-          name={name}
-          sanction={sanction}
-          at={now}
-          testIds="person"
-          onModerate={(moderation) => void moderate(moderation)}
-        />
-      </span>
-    );
+  const banned = (participant: string): boolean => sanctions.get(participant)?.kind === "ban";
+  // Somebody just banned may still be on their way out.
+  const here = people?.people.filter(({ participant }) => !banned(participant)) ?? [];
+  const total = people === null ? 0 : people.total - (people.people.length - here.length);
+  const held = standing(sanctions, now);
+  const actions = (participant: string, name: string): ReactNode => (
+    <PersonActions
+      participant={participant}
+      name={name}
+      sanction={sanctions.get(participant)}
+      at={now}
+      testIds="person"
+      onModerate={(moderation) => void moderate(moderation)}
+    />
+  );
 
   return (
     <dialog
@@ -97,7 +98,7 @@ export function PeoplePanel({ people, sanctions, self, onAsk, onModerate, onClos
       <div className="people-body">
         <div className="people-head">
           <h2 id="people-title">
-            People {people !== null && <span data-testid="people-total">{people.total.toLocaleString("en")}</span>}
+            People {people !== null && <span data-testid="people-total">{total.toLocaleString("en")}</span>}
           </h2>
           <button
             type="button"
@@ -133,25 +134,27 @@ export function PeoplePanel({ people, sanctions, self, onAsk, onModerate, onClos
         )}
         {people !== null && (
           <ul className="people-list" aria-label="In the room">
-            {people.people.map((person) => (
-              <li key={person.participant} data-testid="person">
-                <PersonName person={person} own={person.participant === self} />
-                {person.participant !== self &&
-                  person.role !== "streamer" &&
-                  actions(person.participant, person.name, sanctions.get(person.participant))}
-              </li>
+            {here.map((person) => (
+              <PersonRow
+                key={person.participant}
+                person={person}
+                own={person.participant === self}
+                timedOut={holds(sanctions.get(person.participant), now)}
+              >
+                {onModerate !== undefined && person.participant !== self && person.role !== "streamer"
+                  ? actions(person.participant, person.name)
+                  : null}
+              </PersonRow>
             ))}
           </ul>
         )}
-        {people !== null && people.total > people.people.length && (
-          <p className="people-more">and {(people.total - people.people.length).toLocaleString("en")} more</p>
-        )}
+        {total > here.length && <p className="people-more">and {(total - here.length).toLocaleString("en")} more</p>}
         {onModerate !== undefined && (
           <section className="sanctions" aria-labelledby="sanctions-title">
             <h3 id="sanctions-title">Timed out and banned</h3>
-            {standing.length === 0 && <p className="people-more">Nobody is.</p>}
+            {held.length === 0 && <p className="people-more">Nobody is.</p>}
             <ul className="people-list">
-              {standing.map((sanction) => {
+              {held.map((sanction) => {
                 const name = sanction.name ?? `Somebody (${sanction.participant.slice(-6)})`;
                 return (
                   <li key={sanction.participant} data-testid="sanction">
@@ -161,7 +164,7 @@ export function PeoplePanel({ people, sanctions, self, onAsk, onModerate, onClos
                         <small>{untilWhen(sanction, now)}</small>
                       </span>
                     </span>
-                    {actions(sanction.participant, name, sanction)}
+                    <span className="person-actions">{actions(sanction.participant, name)}</span>
                   </li>
                 );
               })}
@@ -173,26 +176,59 @@ export function PeoplePanel({ people, sanctions, self, onAsk, onModerate, onClos
   );
 }
 
-function PersonName({ person, own }: { readonly person: Person; readonly own: boolean }): ReactNode {
+interface PersonRowProps {
+  readonly person: Person;
+  readonly own: boolean;
+  readonly timedOut: boolean;
+  /** What can be done about them; null when that is nothing. */
+  readonly children: ReactNode;
+}
+
+function PersonRow({ person, own, timedOut, children }: PersonRowProps): ReactNode {
+  const [open, setOpen] = useState(false);
+  const id = useId();
   const { participant, name, role } = person;
   return (
-    <span className="person-name">
-      <span className={`initial colour-${colourOf(participant)}`} aria-hidden="true">
-        {Array.from(name)[0]?.toUpperCase()}
-      </span>
-      <span className="person-text">
-        <span>
-          {name} {own && <span className="you">you</span>}
+    <li data-testid="person">
+      <span className="person-name">
+        <span className={`initial colour-${colourOf(participant)}`} aria-hidden="true">
+          {Array.from(name)[0]?.toUpperCase()}
         </span>
-        <small className={role === "streamer" ? "role streamer" : "role"}>
-          {role === "streamer" ? "Streamer" : "Viewer"}
-        </small>
+        <span className="person-text">
+          <span>
+            {name} {own && <span className="you">you</span>}
+          </span>
+          <small className={role === "streamer" ? "role streamer" : "role"}>
+            {role === "streamer" ? "Streamer" : "Viewer"}
+            {timedOut && ", timed out"}
+          </small>
+        </span>
+        {children !== null && (
+          <button
+            type="button"
+            className="icon-button person-toggle"
+            data-testid="person-menu"
+            aria-label={`Moderate ${name}`}
+            aria-expanded={open}
+            aria-controls={id}
+            onClick={() => {
+              setOpen(!open);
+            }}
+          >
+            <Icon name="more" />
+          </button>
+        )}
       </span>
-    </span>
+      {children !== null && (
+        <span id={id} className="person-actions" hidden={!open}>
+          {children}
+        </span>
+      )}
+    </li>
   );
 }
 
-function untilWhen({ kind, untilMs }: StandingSanction, now: number): string {
+function untilWhen({ kind, untilMs }: Decision, now: number): string {
   if (kind === "ban") return "Banned";
   return `May not write until ${(untilMs - now < DAY_MS ? TIME : DAY_AND_TIME).format(untilMs)}`;
 }

@@ -2,7 +2,7 @@ import type { ReactNode } from "react";
 
 import { ModerationAction } from "../protocol/messages.ts";
 import type { Moderation } from "../room/connection.ts";
-import { holds, type StandingSanction } from "../room/sanctions.ts";
+import { holds, type Decision } from "../room/sanctions.ts";
 
 const TIME_OUT_S = 600;
 
@@ -10,7 +10,7 @@ interface PersonActionsProps {
   readonly participant: string;
   /** Whom it is about, for those who do not see the row; left out where the menu says so itself. */
   readonly name?: string;
-  readonly sanction: StandingSanction | undefined;
+  readonly sanction: Decision | undefined;
   /** Now, ms since 1970. */
   readonly at: number;
   readonly testIds: string;

@@ -64,7 +64,9 @@ export function LiveRoom({ api, room, role, session }: LiveRoomProps): ReactNode
     },
     [session],
   );
-  const askForPeople = useCallback(() => session.askForPeople(), [session]);
+  const askForPeople = useCallback(async (): Promise<void> => {
+    await Promise.all([session.askForPeople(), role === "streamer" ? session.recallSanctions() : null]);
+  }, [session, role]);
   const retry = useCallback(
     (messageId: number): void => {
       session.retry(messageId);

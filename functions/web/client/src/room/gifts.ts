@@ -4,18 +4,17 @@ export interface Gift {
   /** As the protocol has it. */
   readonly name: string;
   readonly label: string;
-  readonly picture: string;
 }
 
 export const GIFTS = [
-  { name: "rose", label: "Rose", picture: "🌹" },
-  { name: "heart", label: "Heart", picture: "💖" },
-  { name: "coffee", label: "Coffee", picture: "☕" },
-  { name: "cake", label: "Cake", picture: "🎂" },
-  { name: "star", label: "Star", picture: "🌟" },
-  { name: "rocket", label: "Rocket", picture: "🚀" },
-  { name: "diamond", label: "Diamond", picture: "💎" },
-  { name: "crown", label: "Crown", picture: "👑" },
+  { name: "rose", label: "Rose" },
+  { name: "heart", label: "Heart" },
+  { name: "coffee", label: "Coffee" },
+  { name: "cake", label: "Cake" },
+  { name: "star", label: "Star" },
+  { name: "rocket", label: "Rocket" },
+  { name: "diamond", label: "Diamond" },
+  { name: "crown", label: "Crown" },
 ] as const satisfies readonly Gift[];
 
 export const MAX_GIFT_QUANTITY = 1_000;
@@ -25,5 +24,5 @@ export function giftCalled(name: string): Gift {
   const known = GIFTS.find((gift) => gift.name === name);
   if (known !== undefined) return known;
   const words = name.replace(/[_-]+/g, " ").trim();
-  return { name, label: words === "" ? "Gift" : words.charAt(0).toUpperCase() + words.slice(1), picture: "🎁" };
+  return { name, label: words === "" ? "Gift" : words.charAt(0).toUpperCase() + words.slice(1) };
 }

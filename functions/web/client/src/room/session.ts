@@ -11,6 +11,7 @@ import {
   type Moderation,
   type Settings,
 } from "./connection.ts";
+import { pastSanctions } from "./past-sanctions.ts";
 import { Publisher, type PublisherState } from "./publisher.ts";
 import { initialRoomState, reduceRoom, type RoomState } from "./state.ts";
 import { Viewer, type ViewerState } from "./viewer.ts";
@@ -23,6 +24,8 @@ export interface SessionState {
 }
 
 export class RoomSession {
+  readonly #api: ApiClient;
+  readonly #roomId: string;
   readonly #connection: RoomConnection;
   readonly #camera: Camera;
   readonly #publisher: Publisher;
@@ -32,6 +35,7 @@ export class RoomSession {
   /** What this page published last: the log may call it live for a moment after it was ended here. */
   #ownSession: string | null = null;
   #joinedAt = 0;
+  #pastKnown = false;
   #state: SessionState = {
     room: initialRoomState,
     camera: { kind: "off" },
@@ -40,6 +44,8 @@ export class RoomSession {
   };
 
   constructor(api: ApiClient, roomId: string, grant: Grant) {
+    this.#api = api;
+    this.#roomId = roomId;
     const connection = new RoomConnection({
       url: roomSocketUrl(roomId),
       token: grant.token,
@@ -135,6 +141,14 @@ export class RoomSession {
   /** Asks who is here: `people` of the room's state. */
   askForPeople(): Promise<void> {
     return this.#connection.people();
+  }
+
+  /** Brings in what was decided about people before the part of the log that this page got; once. */
+  async recallSanctions(): Promise<void> {
+    if (this.#pastKnown) return;
+    const past = await pastSanctions(this.#api, this.#roomId);
+    this.#pastKnown = true;
+    this.#update({ room: reduceRoom(this.#state.room, past, Date.now()) });
   }
 
   /** Takes the room back from the page that took this one's place. */

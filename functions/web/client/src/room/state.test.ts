@@ -1,9 +1,10 @@
 import { describe, expect, it } from "vitest";
 
-import type { LoggedEvent, RoomEvent, Welcome } from "../protocol/messages.ts";
+import type { LoggedEvent, RoomEvent, Sanction, Welcome } from "../protocol/messages.ts";
 import type { ConnectionNotice } from "./connection.ts";
+import { standing } from "./sanctions.ts";
 import { typingSentence } from "./sentences.ts";
-import { initialRoomState, MAX_FLOATING, reduceRoom, type RoomState } from "./state.ts";
+import { initialRoomState, MAX_FLOATING, reduceRoom, type PastSanctions, type RoomState } from "./state.ts";
 import { MAX_ENTRIES } from "./timeline.ts";
 
 const T0 = 1_795_352_400_000_000;
@@ -43,7 +44,7 @@ function outgoing(messageId: number, status: "pending" | "sent" | "failed", offs
   };
 }
 
-function after(...notices: readonly ConnectionNotice[]): RoomState {
+function after(...notices: readonly (ConnectionNotice | PastSanctions)[]): RoomState {
   return notices.reduce((state, notice) => reduceRoom(state, notice, T0 / 1000), initialRoomState);
 }
 
@@ -215,13 +216,27 @@ describe("moderation", () => {
       events([1, chat(1, "Bo")], [2, sanction("Bo", 2, 99)], [3, sanction("cy", 3)], [4, sanction("di", 3)]),
     );
     expect([...state.sanctions.values()]).toEqual([
-      { participant: "Bo", name: "Bo", kind: "time_out", untilMs: 99 },
-      { participant: "cy", name: "Cy", kind: "ban", untilMs: 0 },
-      { participant: "di", name: null, kind: "ban", untilMs: 0 },
+      { participant: "Bo", name: "Bo", kind: "time_out", untilMs: 99, offset: T0 + 2 },
+      { participant: "cy", name: "Cy", kind: "ban", untilMs: 0, offset: T0 + 3 },
+      { participant: "di", name: null, kind: "ban", untilMs: 0, offset: T0 + 4 },
     ]);
     const lifted = reduceRoom(state, events([5, sanction("cy", 4)], [6, sanction("di", 4)]), 0);
-    expect([...lifted.sanctions.keys()]).toEqual(["Bo"]);
+    expect(standing(lifted.sanctions, 0).map(({ participant }) => participant)).toEqual(["Bo"]);
     expect(texts(lifted).slice(-2)).toEqual(["Cy may take part again", "Somebody may take part again"]);
+  });
+
+  it("learns of decisions before its time, and lets the later ones stand", () => {
+    const ban = (participant: string): Sanction => ({ type: "sanction", participant, action: 3, untilMs: 0 });
+    const state = after(welcome(), events([5, { ...ban("bo"), action: 4 }]), {
+      type: "past_sanctions",
+      decided: [
+        { offset: T0 - 9, event: ban("cy"), name: "Cy" },
+        { offset: T0 - 8, event: ban("bo"), name: "Bo" },
+      ],
+    });
+    expect(standing(state.sanctions, 0)).toEqual([
+      { participant: "cy", name: "Cy", kind: "ban", untilMs: 0, offset: T0 - 9 },
+    ]);
   });
 
   it("says what is new in the settings, and nothing when nothing is", () => {

@@ -4,6 +4,7 @@ import type {
   LoggedEvent,
   PeopleList,
   ReactionCount,
+  Sanction,
   SettingsChanged,
   StreamEnded,
   Welcome,
@@ -86,7 +87,13 @@ export const initialRoomState: RoomState = {
   floating: [],
 };
 
-export function reduceRoom(state: RoomState, notice: ConnectionNotice, nowMs: number): RoomState {
+/** What was decided before the part of the log that a join brings, with the names of those days. */
+export interface PastSanctions {
+  readonly type: "past_sanctions";
+  readonly decided: readonly { readonly offset: number; readonly event: Sanction; readonly name: string | null }[];
+}
+
+export function reduceRoom(state: RoomState, notice: ConnectionNotice | PastSanctions, nowMs: number): RoomState {
   switch (notice.type) {
     case "state":
       // Back after a refusal: it holds no more. Who types is known only while connected.
@@ -153,6 +160,15 @@ export function reduceRoom(state: RoomState, notice: ConnectionNotice, nowMs: nu
       return { ...state, knocks: { waiting: notice.knocks.waiting, count: notice.knocks.count } };
     case "people":
       return { ...state, people: { total: notice.people.total, people: notice.people.people } };
+    case "past_sanctions":
+      return {
+        ...state,
+        sanctions: notice.decided.reduce(
+          (known, { offset, event, name }) =>
+            withSanction(known, event, offset, knownName(state, event.participant) ?? name),
+          state.sanctions,
+        ),
+      };
     case "typing":
       return { ...state, typists: others(notice.typing, state.welcome?.name) };
     case "reactions":
@@ -223,7 +239,7 @@ function applyEvent(state: RoomState, { offset, event }: LoggedEvent): RoomState
       const name = knownName(state, event.participant);
       const who = own ? "You" : (name ?? "Somebody");
       const at = offsetToMs(offset);
-      const decided = { ...state, sanctions: withSanction(state.sanctions, event, name) };
+      const decided = { ...state, sanctions: withSanction(state.sanctions, event, offset, name) };
       return say(decided, `sanction-${offset}`, at, sanctionSentence(event, who, at), own ? "warning" : "plain");
     }
     case "settings_changed": {
