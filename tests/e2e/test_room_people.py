@@ -75,20 +75,24 @@ async def test_people_are_listed_with_their_roles_and_a_ban_is_lifted_after_a_re
 
 
 async def test_settings_of_the_studio_hold_for_viewers_and_are_known_after_a_reload(people: People) -> None:
-    ana, bo = await people("Ana"), await people("Bo")
+    ana, bo, cy = await people("Ana"), await people("Bo"), await people("Cy")
     code = await ana.create_room("House rules")
     await ana.connected()
     await ana.by("setting-category").fill("Chess")
+    # What is typed stays while other things happen in the room.
+    await bo.join_by_link(code)
+    await expect(ana.by("viewer-count")).to_have_text("1", timeout=TIMEOUT_MS)
     await ana.by("setting-category").press("Enter")
-    await ana.by("setting-waiting-room").click()
-    await ana.by("setting-auto-accept").click()
+    await expect(bo.by("room-category")).to_contain_text("Chess", timeout=TIMEOUT_MS)
     await ana.by("setting-terms").fill("spoiler, the end")
     await ana.by("add-term").click()
     await expect(ana.by("blocked-term")).to_have_count(2)
 
     # The waiting room is there, and nobody waits in it.
-    await bo.join_by_link(code)
-    await expect(bo.by("room-category")).to_contain_text("Chess", timeout=TIMEOUT_MS)
+    await ana.by("setting-waiting-room").click()
+    await ana.by("setting-auto-accept").click()
+    await expect(bo.by("notice").filter(has_text="wait to be let in")).to_be_visible(timeout=TIMEOUT_MS)
+    await cy.join_by_link(code)
     await bo.say("here comes a SPOILER")
     refused = bo.by("chat-message").filter(has_text="SPOILER")
     await expect(refused).to_contain_text("a term that is blocked here", timeout=TIMEOUT_MS)

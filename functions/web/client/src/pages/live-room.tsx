@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useState, type ReactNode } from "react";
+import { useCallback, useEffect, useMemo, useState, type ReactNode } from "react";
 
 import type { ApiClient, Room } from "../api/client.ts";
 import { describeError } from "../api/problem.ts";
@@ -41,8 +41,10 @@ function settingsOf(room: Room): SettingsChanged {
 export function LiveRoom({ api, room, role, session }: LiveRoomProps): ReactNode {
   const state = useSessionState(session);
   const { refusal, waiting, obstacle } = state.room;
-  // What the room was when the page was opened, until an event says otherwise.
-  const settings = state.room.settings ?? settingsOf(room);
+  // What the room was when the page was opened, until an event says otherwise; one object, for what is typed but not
+  // sent yet lasts for as long as that.
+  const first = useMemo(() => settingsOf(room), [room]);
+  const settings = state.room.settings ?? first;
   const title = settings.title === "" ? room.title : settings.title;
   const connected = state.room.connection === "connected";
   const [problem, setProblem] = useState<string | null>(null);
