@@ -11,6 +11,7 @@ import {
   type Moderation,
   type Settings,
 } from "./connection.ts";
+import { pastSanctions } from "./past-sanctions.ts";
 import { Publisher, type PublisherState } from "./publisher.ts";
 import { initialRoomState, reduceRoom, type RoomState } from "./state.ts";
 import { Viewer, type ViewerState } from "./viewer.ts";
@@ -23,6 +24,8 @@ export interface SessionState {
 }
 
 export class RoomSession {
+  readonly #api: ApiClient;
+  readonly #roomId: string;
   readonly #connection: RoomConnection;
   readonly #camera: Camera;
   readonly #publisher: Publisher;
@@ -32,6 +35,7 @@ export class RoomSession {
   /** What this page published last: the log may call it live for a moment after it was ended here. */
   #ownSession: string | null = null;
   #joinedAt = 0;
+  #pastKnown = false;
   #state: SessionState = {
     room: initialRoomState,
     camera: { kind: "off" },
@@ -40,6 +44,8 @@ export class RoomSession {
   };
 
   constructor(api: ApiClient, roomId: string, grant: Grant) {
+    this.#api = api;
+    this.#roomId = roomId;
     const connection = new RoomConnection({
       url: roomSocketUrl(roomId),
       token: grant.token,
@@ -103,8 +109,13 @@ export class RoomSession {
     this.#connection.sendChat(text);
   }
 
-  retryChat(messageId: number): void {
-    this.#connection.retryChat(messageId);
+  sendGift(gift: string, quantity: number): void {
+    this.#connection.sendGift(gift, quantity);
+  }
+
+  /** Sends a chat or a gift that failed again. */
+  retry(messageId: number): void {
+    this.#connection.retry(messageId);
   }
 
   react(reaction: string): void {
@@ -125,6 +136,19 @@ export class RoomSession {
 
   admit(admission: Admission): Promise<void> {
     return this.#connection.admit(admission);
+  }
+
+  /** Asks who is here: `people` of the room's state. */
+  askForPeople(): Promise<void> {
+    return this.#connection.people();
+  }
+
+  /** Brings in what was decided about people before the part of the log that this page got; once. */
+  async recallSanctions(): Promise<void> {
+    if (this.#pastKnown) return;
+    const past = await pastSanctions(this.#api, this.#roomId);
+    this.#pastKnown = true;
+    this.#update({ room: reduceRoom(this.#state.room, past, Date.now()) });
   }
 
   /** Takes the room back from the page that took this one's place. */
@@ -175,6 +199,7 @@ export class RoomSession {
       case "waiting":
       case "obstacle":
       case "knocks":
+      case "people":
       case "reactions":
       case "typing":
         break;
