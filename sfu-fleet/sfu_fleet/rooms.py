@@ -26,8 +26,10 @@ from sfu_fleet.stream_events import StreamEvents
 from sfu_fleet.subscriber import Subscriber
 
 TICK_S = 1.0
-# No packet for so long: the peer is gone.
-LIVENESS_S = 10.0
+# Nothing authentic for so long: the peer is gone. A lite agent sends no checks of its own, so consent to send (RFC
+# 7675) is what the peer's checks say, which come every five seconds or so, or its media and reports. With `TICK_S` it
+# is noticed in less than ten seconds.
+LIVENESS_S = 8.0
 # Offer, answer, connectivity and handshake together.
 SETUP_S = 20.0
 # A viewer's share of the packet budget until its real traffic shows in the load, and how long that takes.

@@ -76,6 +76,7 @@ class MediaContext(msgspec.Struct, frozen=True):
     candidates: tuple[tuple[str, int], ...]
     cname: str
     clock: Callable[[], float]
+    tcp_candidates: tuple[tuple[str, int], ...] = ()
 
 
 def new_session_id(worker_id: str) -> str:
@@ -124,7 +125,11 @@ class Session(ABC):
         credentials = self.transport.agent.credentials
         context = self.context
         return LocalTransport(
-            credentials.ufrag, credentials.password, context.certificate.fingerprints, context.candidates
+            credentials.ufrag,
+            credentials.password,
+            context.certificate.fingerprints,
+            context.candidates,
+            context.tcp_candidates,
         )
 
     def on_connected(self) -> None:
