@@ -25,6 +25,11 @@ _GRANTS: dict[Kind, Grant] = {"whip": Grant.PUBLISH, "whep": Grant.SUBSCRIBE}
 _ROOM_TOKEN: list[SecurityRequirement] = [{"room": []}]
 _ANSWERED = {201: ResponseSpec(str, media_type=SDP, description="SDP answer; Location and ETag name the session")}
 
+_RESTARTED = {
+    200: ResponseSpec(str, media_type=TRICKLE, description="ICE was restarted: the worker's side, and a new ETag"),
+    204: ResponseSpec(None, description="taken"),
+}
+
 
 def _takes(media_type: str) -> type[Operation]:
     """An OpenAPI operation whose body is text of that type: the handlers read it raw."""
@@ -70,20 +75,28 @@ async def watch(
 
 @patch(
     ["/v1/rooms/{room_id:str}/whip/{session:str}", "/v1/rooms/{room_id:str}/whep/{session:str}"],
-    summary="Trickle ICE candidates",
+    summary="Trickle ICE candidates, or restart ICE",
     tags=["media"],
     security=_ROOM_TOKEN,
-    status_code=204,
+    responses=_RESTARTED,
     operation_class=_takes(TRICKLE),
 )
 async def trickle(
     request: Request[Any, Any, Any], room_id: FromPath[str], session: FromPath[str], context: NamedDependency[Context]
-) -> None:
-    """A trickle ICE fragment (RFC 8840). Workers are ICE-lite and learn addresses from checks: it may be left out."""
+) -> Response[str | None]:
+    """A trickle ICE fragment (RFC 8840). Workers are ICE-lite and learn addresses from checks: it may be left out.
+
+    With a new `ice-ufrag` and `ice-pwd` it restarts ICE (RFC 9725, section 4.3.3): 200 with the worker's fragment and
+    the new `ETag`. Else 204.
+    """
     claims = _claims(request, room_id, context, _kind_of(request))
     fragment = await _text(request, TRICKLE)
     etag = request.headers.get("if-match")
-    await context.sfu.trickle(claims, session, fragment, etag.strip('"') if etag else None)
+    restarted = await context.sfu.trickle(claims, session, fragment, etag.strip('"') if etag else None)
+    if restarted is None:
+        return Response(None, status_code=204)
+    headers = {"etag": f'"{restarted.etag}"'}
+    return Response(restarted.fragment, status_code=200, media_type=TRICKLE, headers=headers)
 
 
 @delete(

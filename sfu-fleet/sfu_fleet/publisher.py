@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sfu_fleet import rtcp, rtp, sdp
 from sfu_fleet.codecs import Codec
@@ -109,6 +109,11 @@ class Publisher(Session):
         self.sender_report_listeners: dict[str, Callable[[UplinkTrack], None]] = {}
         self.state = State.CONNECTING
         self.transport.start(self.agreement.peer.fingerprints, dtls_client=self.agreement.dtls_client)
+
+    @property
+    def agreed_tracks(self) -> Sequence[TrackAgreement]:
+        """What was negotiated."""
+        return self.agreement.tracks
 
     def on_connected(self) -> None:
         """The handshake is done."""

@@ -179,11 +179,16 @@ async def test_trickled_candidates_are_checked_and_counted(worker: SfuWorker, pe
     worker.rooms.trickle(publisher.id, fragment, f'"{publisher.etag}"')
     with pytest.raises(EtagMismatch):
         worker.rooms.trickle(publisher.id, fragment, '"other"')
-    with pytest.raises(RestartUnsupported):
+    with pytest.raises(SdpRefused, match="without its a=ice-pwd"):
         worker.rooms.trickle(publisher.id, fragment.replace(source.ufrag, "newufrag"), None)
+    with pytest.raises(SdpRefused, match="line 1: a=ice-ufrag"):
+        worker.rooms.trickle(publisher.id, fragment.replace(source.ufrag, "x y"), None)
+    offered = worker.rooms.subscribe("room", "viewer", "Viewer", None)
+    with pytest.raises(RestartUnsupported):
+        worker.rooms.trickle(offered.id, fragment, None)
     with pytest.raises(SdpRefused, match="line 4: malformed candidate"):
         worker.rooms.trickle(publisher.id, fragment.replace("udp 1 ", "udp x "), None)
-    assert worker.metrics.registry.get_sample_value("sfu_trickled_candidates_total") == 1
+    assert worker.metrics.registry.get_sample_value("sfu_trickled_candidates_total") == 3
 
 
 async def test_a_refused_offer_leaves_nothing_behind(worker: SfuWorker, peers: MakePeer) -> None:
