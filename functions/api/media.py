@@ -9,8 +9,10 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema, SecurityRequirement
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import FromPath
+from litestar.response.base import ASGIResponse
 from litestar.types import ControllerRouterHandler
 
+from functions.api import ice_servers
 from functions.api.auth import room_claims_of
 from functions.context import Context
 from shared.security.tokens import Claims, Grant
@@ -29,6 +31,20 @@ _RESTARTED = {
     200: ResponseSpec(str, media_type=TRICKLE, description="ICE was restarted: the worker's side, and a new ETag"),
     204: ResponseSpec(None, description="taken"),
 }
+
+
+class _Created(Response[str]):
+    """A session with its ICE servers: a `Link` header for each, since not every encoder takes a list apart."""
+
+    def __init__(self, content: str, *, links: list[str], **named: Any) -> None:  # noqa: ANN401 - Litestar's own
+        super().__init__(content, **named)
+        self._links = links
+
+    def to_asgi_response(self, *arguments: Any, **named: Any) -> ASGIResponse:  # noqa: ANN401 - Litestar's own
+        response = super().to_asgi_response(*arguments, **named)
+        for link in self._links:
+            response.headers.add("link", link)
+        return response
 
 
 def _takes(media_type: str) -> type[Operation]:
@@ -117,11 +133,13 @@ async def _exchange(request: Request[Any, Any, Any], room_id: str, context: Cont
     claims = _claims(request, room_id, context, kind)
     offer = await _text(request, SDP)
     session = await (context.sfu.publish(claims, offer) if kind == "whip" else context.sfu.subscribe(claims, offer))
-    return Response(
+    servers = ice_servers.for_person(context.settings, claims.sub)
+    return _Created(
         session.sdp,
         status_code=201,
         media_type=SDP,
         headers={"location": f"/v1/rooms/{claims.room}/{kind}/{session.session}", "etag": f'"{session.etag}"'},
+        links=ice_servers.links(servers),
     )
 
 
