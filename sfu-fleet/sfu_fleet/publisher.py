@@ -19,6 +19,8 @@ from sfu_fleet.session import Identity, MediaContext, Session, SessionInfo, Stat
 from sfu_fleet.timeline import Timeline
 
 LOSS_CHECK_S = 0.02
+# Video that has not begun so long after the sound is not waited for: it joins in when it comes.
+SOUND_ALONE_AFTER_S = 2.0
 # A source may start over with another SSRC, but not without end.
 MAX_SOURCES = 64
 
@@ -90,6 +92,8 @@ class Publisher(Session):
         self._ssrc = secrets.randbits(32)
         self._loop = asyncio.get_running_loop()
         self.live = False
+        # When the first packet came that could be forwarded.
+        self._first_at: float | None = None
         self.packets = 0
         self.octets = 0
         try:
@@ -246,7 +250,7 @@ class Publisher(Session):
         keyframe = uplink.starts_keyframe(packet)
         if keyframe:
             self._keyframes.served()
-        if not self.live and (keyframe or self._video is None):
+        if not self.live and (keyframe or self._video is None or self._sound_alone(now)):
             self.live = True
             self._on_live(self)
         try:
@@ -254,6 +258,14 @@ class Publisher(Session):
         except ValueError:
             # A header extension that leads outside of its packet shows only when it is rewritten.
             self.context.metrics.drop("rtp_malformed")
+
+    def _sound_alone(self, now: float) -> bool:
+        """Whether a publisher who offered video sends sound alone: a camera that is off, or an encoder without one."""
+        if any(source.kind == "video" for source in self._by_ssrc.values()):
+            return False
+        if self._first_at is None:
+            self._first_at = now
+        return now - self._first_at >= SOUND_ALONE_AFTER_S
 
     def _check_losses(self) -> None:
         self._loss_timer = None
