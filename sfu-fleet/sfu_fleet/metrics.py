@@ -76,6 +76,7 @@ class Metrics(Collector):
         self.event_failures = self._counter("sfu_stream_event_failures", "Failed attempts to append a stream event")
         self.events_lost = self._counter("sfu_stream_events_lost", "Stream events given up")
         self.candidates = self._counter("sfu_trickled_candidates", "Candidates received by trickle and not needed")
+        self.restarts = self._counter("sfu_ice_restarts", "ICE sessions begun anew within a session")
         self.handshake_failures = Counter(
             "sfu_handshake_failures", "DTLS handshakes that failed", ["kind"], registry=self.registry
         )

@@ -2,7 +2,7 @@
 
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sfu_fleet import rtcp, sdp
 from sfu_fleet.adaptation import Adaptation, Choice, Decision, Estimate, Input, Layers, Report
@@ -67,6 +67,7 @@ class Subscriber(Session):
         self.publisher = publisher
         self._outgoing = tuple(Outgoing(uplink.kind, uplink.codec, secrets.randbits(32)) for uplink in publisher.tracks)
         self.legs: list[Leg] = []
+        self._tracks: tuple[TrackAgreement, ...] = ()
         self.rtt_ms: float | None = None
         self.adaptation = Adaptation()
         self.decisions: deque[Decision] = deque(maxlen=_REMEMBERED_DECISIONS)
@@ -93,6 +94,11 @@ class Subscriber(Session):
         if self.transport.negotiated:
             raise SdpRefused("the session has been negotiated already")
         self._agreed(accept_answer(self._outgoing, sdp.parse(answer)))
+
+    @property
+    def agreed_tracks(self) -> Sequence[TrackAgreement]:
+        """What was negotiated; empty before the answer."""
+        return self._tracks
 
     def on_connected(self) -> None:
         """Let media flow: from the next keyframe on, which is asked for."""
@@ -171,6 +177,7 @@ class Subscriber(Session):
 
     def _agreed(self, agreement: Agreement) -> None:
         self.peer_ufrag = agreement.peer.ufrag
+        self._tracks = agreement.tracks
         uplinks = {uplink.kind: uplink for uplink in self.publisher.tracks}
         ssrcs = {track.kind: track.ssrc for track in self._outgoing}
         for track in agreement.tracks:

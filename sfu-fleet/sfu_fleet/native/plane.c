@@ -55,6 +55,7 @@ struct totals {
 
 struct viewer {
     void *srtp;
+    int fd; /* of the family of its address */
     struct sockaddr_storage address;
     socklen_t address_size;
     int64_t first, sequence_offset; /* the place in the track's timeline that it begins with, and what leads to its own */
@@ -107,6 +108,7 @@ struct job {
     uint32_t timestamp;
     uint16_t size, payload_size;
     struct marks marks;
+    int fd;
     struct sockaddr_storage address;
     socklen_t address_size;
     uint8_t data[];
@@ -228,10 +230,11 @@ static void shift_pictures(uint8_t *packet, const struct marks *marks, const str
 
 /* Encrypts a packet for a viewer behind what waits in the arena, as a part of the viewer's train where it fits. */
 static int emit(struct plane *plane, struct viewer *viewer, const struct stored *stored, struct mmsghdr **train) {
-    if (plane->arena_used == ARENA_PACKETS) {
+    if (plane->arena_used == ARENA_PACKETS || (plane->message_count && plane->fd != viewer->fd)) {
         flush_messages(plane);
         *train = NULL;
     }
+    plane->fd = viewer->fd;
     uint8_t *packet = plane->arena + (size_t)plane->arena_used * SLOT;
     memcpy(packet, stored->body, stored->size);
     put16(packet + 2, (uint16_t)(stored->sequence + viewer->sequence_offset));
@@ -425,6 +428,7 @@ static void run_jobs(struct plane *plane, struct job *job) {
                 break;
             case DETACH: take_detach(job); break;
             case MOVE:
+                job->viewer->fd = job->fd;
                 job->viewer->address = job->address;
                 job->viewer->address_size = job->address_size;
                 break;
@@ -487,6 +491,7 @@ static struct job *new_job(enum kind kind, size_t data) {
 
 /* -- what Python calls -------------------------------------------------------------------------------------------- */
 
+/* Whether this kernel knows trains is asked of `fd`. */
 struct plane *plane_open(int fd, void *protect, int64_t window_ns, int use_gso) {
     struct plane *plane = calloc(1, sizeof *plane);
     if (!plane) return NULL;
@@ -539,8 +544,8 @@ struct lane *plane_lane(void) {
 }
 
 /* `address` is a sockaddr; `first` is -1 when `plane_begin` will say. What it returns is valid until `plane_detach`. */
-struct viewer *plane_attach(struct plane *plane, struct lane *lane, void *srtp, const void *address, int address_size,
-                            uint32_t ssrc, int64_t first, int64_t sequence_offset, uint32_t timestamp_offset,
+struct viewer *plane_attach(struct plane *plane, struct lane *lane, void *srtp, int fd, const void *address,
+                            int address_size, uint32_t ssrc, int64_t first, int64_t sequence_offset, uint32_t timestamp_offset,
                             uint16_t picture_shift, uint16_t base_shift, struct counters *counters) {
     if (address_size <= 0 || (size_t)address_size > sizeof(struct sockaddr_storage)) return NULL;
     struct job *job = new_job(ATTACH, 0);
@@ -551,6 +556,7 @@ struct viewer *plane_attach(struct plane *plane, struct lane *lane, void *srtp, 
         return NULL;
     }
     viewer->srtp = srtp;
+    viewer->fd = fd;
     memcpy(&viewer->address, address, (size_t)address_size);
     viewer->address_size = (socklen_t)address_size;
     viewer->ssrc = ssrc;
@@ -585,11 +591,12 @@ int plane_detach(struct plane *plane, struct viewer *viewer) {
     return 0;
 }
 
-int plane_move(struct plane *plane, struct viewer *viewer, const void *address, int address_size) {
+int plane_move(struct plane *plane, struct viewer *viewer, int fd, const void *address, int address_size) {
     if (address_size <= 0 || (size_t)address_size > sizeof(struct sockaddr_storage)) return -1;
     struct job *job = new_job(MOVE, 0);
     if (!job) return -1;
     job->viewer = viewer;
+    job->fd = fd;
     memcpy(&job->address, address, (size_t)address_size);
     job->address_size = (socklen_t)address_size;
     enqueue(plane, job, 0);

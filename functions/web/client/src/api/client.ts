@@ -19,6 +19,8 @@ export interface Grant {
   readonly token: string;
   readonly expires_in_s: number;
   readonly role: Role;
+  /** What RTCPeerConnection takes; empty where workers are reached without help. */
+  readonly ice_servers: readonly RTCIceServer[];
 }
 
 /** One event of a room's history; `fields` are those of its kind in the room protocol. */

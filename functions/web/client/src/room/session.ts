@@ -12,6 +12,7 @@ import {
   type Settings,
 } from "./connection.ts";
 import { pastSanctions } from "./past-sanctions.ts";
+import { openPeer, type PeerFactory } from "./peer.ts";
 import { Publisher, type PublisherState } from "./publisher.ts";
 import { initialRoomState, reduceRoom, type RoomState } from "./state.ts";
 import { Viewer, type ViewerState } from "./viewer.ts";
@@ -26,6 +27,8 @@ export interface SessionState {
 export class RoomSession {
   readonly #api: ApiClient;
   readonly #roomId: string;
+  /** As the latest token came with them: TURN credentials expire. */
+  #iceServers: readonly RTCIceServer[];
   readonly #connection: RoomConnection;
   readonly #camera: Camera;
   readonly #publisher: Publisher;
@@ -46,10 +49,16 @@ export class RoomSession {
   constructor(api: ApiClient, roomId: string, grant: Grant) {
     this.#api = api;
     this.#roomId = roomId;
+    this.#iceServers = grant.ice_servers;
+    const newPeer: PeerFactory = () => openPeer(this.#iceServers);
     const connection = new RoomConnection({
       url: roomSocketUrl(roomId),
       token: grant.token,
-      refreshToken: async () => (await api.roomToken(roomId, "participant")).token,
+      refreshToken: async () => {
+        const renewed = await api.roomToken(roomId, "participant");
+        this.#iceServers = renewed.ice_servers;
+        return renewed.token;
+      },
       onNotice: (notice) => {
         this.#noticed(notice);
       },
@@ -65,6 +74,7 @@ export class RoomSession {
     });
     this.#publisher = new Publisher({
       signaling: connection,
+      newPeer,
       onState: (publisher) => {
         if (publisher.kind === "live") this.#ownSession = publisher.session;
         this.#update({ publisher });
@@ -73,6 +83,7 @@ export class RoomSession {
     });
     this.#viewer = new Viewer({
       signaling: connection,
+      newPeer,
       onState: (viewer) => {
         this.#update({ viewer });
       },
