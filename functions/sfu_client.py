@@ -78,6 +78,10 @@ class SfuClient:
         """Hand over a trickle ICE fragment (RFC 8840)."""
         await self._call("trickle", claims, session, "PATCH", "", {"fragment": fragment, "etag": etag})
 
+    async def choose(self, claims: Claims, session: str, layer: str | None, *, paused: bool) -> None:
+        """Hand over a viewer's choice of layer."""
+        await self._call("choose", claims, session, "PUT", "/layer", {"layer": layer, "paused": paused})
+
     async def end(self, claims: Claims, session: str) -> None:
         """End a session."""
         await self._call("end", claims, session, "DELETE", "", None)

@@ -87,10 +87,11 @@ async def test_a_viewers_wish_for_a_keyframe_reaches_the_publisher(people: Peopl
     await ana.go_live()
     await bo.join_by_link(code)
     await bo.watches()
-    (video,) = [report for report in await ana.stats("outbound-rtp") if report["kind"] == "video"]
+    layers = [report for report in await ana.stats("outbound-rtp") if report["kind"] == "video"]
     # Chromium sends a delta frame for minutes unless it is asked: Bo's first picture was asked for.
-    assert video["pliCount"] + video["firCount"] >= 1
-    assert video["keyFramesEncoded"] >= 2
+    asked = [layer for layer in layers if layer["pliCount"] + layer["firCount"] >= 1]
+    assert asked
+    assert all(layer["keyFramesEncoded"] >= 2 for layer in asked)
 
 
 async def test_a_room_that_is_not_there_is_said_to_be_so(people: People) -> None:
