@@ -87,6 +87,10 @@ class SfuClient:
         response = await self._call("trickle", claims, session, "PATCH", "", body)
         return msgspec.json.decode(response.content, type=Restarted) if response.status_code == 200 else None
 
+    async def choose(self, claims: Claims, session: str, layer: str | None, *, paused: bool) -> None:
+        """Hand over a viewer's choice of layer."""
+        await self._call("choose", claims, session, "PUT", "/layer", {"layer": layer, "paused": paused})
+
     async def end(self, claims: Claims, session: str) -> None:
         """End a session."""
         await self._call("end", claims, session, "DELETE", "", None)

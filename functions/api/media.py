@@ -1,14 +1,15 @@
 """WHIP (RFC 9725) in and WHEP (draft-ietf-wish-whep) out: the same exchange with a worker, over HTTP."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from litestar import Request, Response, delete, patch, post
+import msgspec
+from litestar import Request, Response, delete, patch, post, put
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema, SecurityRequirement
 from litestar.openapi.spec.enums import OpenAPIType
-from litestar.params import FromPath
+from litestar.params import FromPath, JSONBody
 from litestar.response.base import ASGIResponse
 from litestar.types import ControllerRouterHandler
 
@@ -115,6 +116,32 @@ async def trickle(
     return Response(restarted.fragment, status_code=200, media_type=TRICKLE, headers=headers)
 
 
+class LayerChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a viewer wants of a simulcast: at most that layer, or with `paused` no video. With neither it is ours."""
+
+    layer: Annotated[str, msgspec.Meta(min_length=1, max_length=16)] | None = None
+    paused: bool = False
+
+
+@put(
+    "/v1/rooms/{room_id:str}/whep/{session:str}/layer",
+    summary="Choose a layer",
+    tags=["media"],
+    security=_ROOM_TOKEN,
+    status_code=204,
+)
+async def choose_layer(
+    request: Request[Any, Any, Any],
+    room_id: FromPath[str],
+    session: FromPath[str],
+    data: JSONBody[LayerChoice],
+    context: NamedDependency[Context],
+) -> None:
+    """Choose the most that this viewer wants to get, or no video. `{}` leaves it to the worker again."""
+    claims = _claims(request, room_id, context, "whep")
+    await context.sfu.choose(claims, session, data.layer, paused=data.paused)
+
+
 @delete(
     ["/v1/rooms/{room_id:str}/whip/{session:str}", "/v1/rooms/{room_id:str}/whep/{session:str}"],
     summary="End a media session",
@@ -164,4 +191,4 @@ async def _text(request: Request[Any, Any, Any], media_type: str) -> str:
         raise Problem(400, "malformed", "Bad request", "the body is not UTF-8") from None
 
 
-ROUTES: list[ControllerRouterHandler] = [publish, watch, trickle, hang_up]
+ROUTES: list[ControllerRouterHandler] = [publish, watch, trickle, choose_layer, hang_up]

@@ -60,6 +60,13 @@ class Restarted(msgspec.Struct, frozen=True):
     etag: str
 
 
+class LayerChoice(msgspec.Struct, frozen=True):
+    """Body of PUT /v1/sessions/{session}/layer: at most that layer, or with `paused` no video; neither is automatic."""
+
+    layer: str | None = None
+    paused: bool = False
+
+
 class Services(msgspec.Struct, frozen=True):
     """What the handlers work with."""
 
@@ -155,6 +162,14 @@ async def trickle_session(
     return Response(Restarted(fragment, restarted.etag), status_code=200)
 
 
+@put("/v1/sessions/{session:str}/layer", status_code=204)
+async def choose_layer(
+    session: FromPath[str], data: JSONBody[LayerChoice], state: AppState, caller: NamedDependency[Claims]
+) -> None:
+    """Take a viewer's choice of layer."""
+    _owned(state, session, caller).choose(session, data.layer, paused=data.paused)
+
+
 @delete("/v1/sessions/{session:str}", status_code=204)
 async def delete_session(session: FromPath[str], state: AppState, caller: NamedDependency[Claims]) -> None:
     """End a session."""
@@ -196,7 +211,17 @@ def handle_sfu_error(_request: Request[Any, Any, Any], error: SfuError) -> Respo
 def build_app(services: Services) -> Litestar:
     """The ASGI application of the control API."""
     return Litestar(
-        [create_session, answer_session, trickle_session, delete_session, list_sessions, live, ready, metrics],
+        [
+            create_session,
+            answer_session,
+            trickle_session,
+            choose_layer,
+            delete_session,
+            list_sessions,
+            live,
+            ready,
+            metrics,
+        ],
         state=AppState({"services": services}),
         dependencies={"caller": Provide(provide_caller, sync_to_thread=False)},
         exception_handlers={**EXCEPTION_HANDLERS, SfuError: handle_sfu_error},

@@ -102,6 +102,8 @@ class MediaSocket(asyncio.DatagramProtocol):
         self._ways: list[Callable[[Any, Any], int]] = [_no_way] * 5
         self._ways[_TCP] = self._streams.send
         self._descriptors: dict[int, int] = {}
+        # Told when an agent's packets go somewhere else from now on.
+        self.on_moved: Callable[[IceAgent], None] = _nobody
         self.port = 0
 
     @classmethod
@@ -198,6 +200,7 @@ class MediaSocket(asyncio.DatagramProtocol):
         self._unlearn(agent, address)
         if agent.remote == address:
             agent.remote = next(reversed(agent.addresses), None)
+            self.on_moved(agent)
 
     def datagram_received(self, data: bytes, addr: Any) -> None:  # noqa: ANN401 - of four parts with IPv6
         """Take a UDP datagram."""
@@ -296,8 +299,11 @@ class MediaSocket(asyncio.DatagramProtocol):
         agent.addresses[address] = None
         self._by_address[address] = agent
         if nominated or not agent.nominated:
+            moved = agent.remote is not None and agent.remote != address
             agent.remote = address
             agent.nominated = agent.nominated or nominated
+            if moved:
+                self.on_moved(agent)
         while len(agent.addresses) > MAX_ADDRESSES:
             self._unlearn(agent, next(known for known in agent.addresses if known != agent.remote))
 
@@ -307,6 +313,10 @@ class MediaSocket(asyncio.DatagramProtocol):
             del self._by_address[address]
             if len(address) == _TCP:
                 self._streams.hang_up(address)
+
+
+def _nobody(_agent: IceAgent) -> None:
+    return
 
 
 def _no_way(_data: object, address: Address) -> int:

@@ -68,7 +68,7 @@ class Publisher(Session):
         self._fir_command = 0
         self._loss_timer: asyncio.TimerHandle | None = None
         # All packets of a transport share one numbering, and with it one id: that of any of the streams.
-        self._numbering = next((t.extensions.get(TRANSPORT_SEQUENCE, 0) for t in self.agreement.tracks), 0)
+        self._numbering = max(t.extensions.get(TRANSPORT_SEQUENCE, 0) for t in self.agreement.tracks)
         self._arrivals = Arrivals()
         self._feedback_timer: asyncio.TimerHandle | None = None
         # Called with each sender report of a track, so that viewers get theirs.

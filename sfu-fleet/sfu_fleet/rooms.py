@@ -180,6 +180,17 @@ class Rooms:
         self._metrics.restarts.inc()
         return session
 
+    def choose(self, session_id: str, layer: str | None, *, paused: bool) -> None:
+        """Take a viewer's choice of layer.
+
+        Raises:
+            UnknownSession, UnknownLayer: there is no such viewer, or the publisher has no such layer.
+        """
+        session = self._find(session_id)
+        if not isinstance(session, Subscriber):
+            raise UnknownSession("no viewer's session has this id")
+        session.choose(layer, paused=paused)
+
     def hang_up(self, session_id: str) -> None:
         """End a session at its owner's wish.
 

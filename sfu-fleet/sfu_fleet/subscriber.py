@@ -148,6 +148,7 @@ class Subscriber(Session):
         index = None
         if layer is not None:
             names = [found.name for found in self._video.uplink.layers] if self._video is not None else []
+            # Before the answer to our offer it is not known whether this viewer has video at all.
             if layer not in names:
                 raise UnknownLayer(f"the layers are: {', '.join(names)}")
             index = names.index(layer)

@@ -13,6 +13,10 @@ from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsFingerprint, RTCDtlsP
 from aiortc.rtp import RtcpPacket, RtpPacket
 
 MID_URI = "urn:ietf:params:rtp-hdrext:sdes:mid"
+STREAM_ID_URI = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
+TRANSPORT_CC_URI = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+# The ids of header extensions in offers of a simulcast.
+TRANSPORT_CC, MID, STREAM_ID = 3, 4, 10
 VIDEO_SSRC, AUDIO_SSRC = 0x11111111, 0x22222222
 
 VIDEO_LINES = {
@@ -104,14 +108,29 @@ class Peer(asyncio.DatagramProtocol):
             f"setup:{setup}",
         ]
 
-    def publish_offer(self, *, video: str | None = "VP8", audio: bool = True, setup: str = "actpass") -> str:
+    def publish_offer(
+        self,
+        *,
+        video: str | None = "VP8",
+        audio: bool = True,
+        setup: str = "actpass",
+        rids: tuple[str, ...] = (),
+        group: tuple[int, ...] = (),
+    ) -> str:
         sections = []
         if audio:
             sections.append(("audio", "111", ["rtpmap:111 opus/48000/2", f"ssrc:{AUDIO_SSRC} cname:peer"]))
         if video is not None:
             payload_type, lines = VIDEO_LINES[video]
             feedback = [f"rtcp-fb:{payload_type} {value}" for value in ("nack", "nack pli", "goog-remb")]
-            sections.append(("video", payload_type, [*lines, *feedback, f"ssrc:{VIDEO_SSRC} cname:peer"]))
+            sources = [f"ssrc:{ssrc} cname:peer" for ssrc in group or (VIDEO_SSRC,)]
+            if group:
+                sources.append("ssrc-group:SIM " + " ".join(map(str, group)))
+            if rids:
+                extensions = ((TRANSPORT_CC, TRANSPORT_CC_URI), (MID, MID_URI), (STREAM_ID, STREAM_ID_URI))
+                sources = [f"extmap:{identifier} {uri}" for identifier, uri in extensions]
+                sources += [*(f"rid:{rid} send" for rid in rids), f"simulcast:send {';'.join(rids)}"]
+            sections.append(("video", payload_type, [*lines, *feedback, *sources]))
         return self._description(sections, "sendonly", setup)
 
     def view_offer(self, *, setup: str = "actpass", video_payload_type: str = "120") -> str:

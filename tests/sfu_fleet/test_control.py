@@ -54,6 +54,14 @@ async def test_a_publisher_is_answered_and_a_viewer_is_offered(api: httpx.AsyncC
     answer = await api.put(f"/v1/sessions/{offered['session']}/answer", json={"sdp": peer.view_answer(offered["sdp"])})
     assert answer.status_code == 204
 
+    for choice in ({"layer": "0"}, {"paused": True}, {}):
+        chosen = await api.put(f"/v1/sessions/{offered['session']}/layer", json=choice)
+        assert chosen.status_code == 204
+    refused = await api.put(f"/v1/sessions/{offered['session']}/layer", json={"layer": "4k"})
+    assert (refused.status_code, refused.json()["code"]) == (422, "unknown_layer")
+    refused = await api.put(f"/v1/sessions/{created['session']}/layer", json={})
+    assert refused.json()["code"] == "unknown_session"
+
     whep = await api.post("/v1/sessions", json=new("subscribe", peer.view_offer()))
     assert whep.status_code == 201
     assert "a=sendonly" in whep.json()["sdp"]

@@ -29,6 +29,13 @@ from tests.sfu_fleet.peer import rtp_packet
 PROFILES = {Policy.SRTP_PROFILE_AES128_CM_SHA1_80: 30, Policy.SRTP_PROFILE_AEAD_AES_256_GCM: 44}
 
 
+class Agent:
+    """Where a viewer is."""
+
+    def __init__(self, remote: tuple[str, int]) -> None:
+        self.remote = remote
+
+
 class Scene:
     """Viewers on sockets of their own, and a script of what happens, to be played to any plane."""
 
@@ -95,7 +102,7 @@ class Scene:
         match step:
             case ("attach", viewer) if viewer not in self.met:
                 transport: Any = SimpleNamespace(
-                    outbound=Outbound(self.keys[viewer]), agent=SimpleNamespace(remote=sockets[viewer].getsockname())
+                    outbound=Outbound(self.keys[viewer]), agent=Agent(sockets[viewer].getsockname())
                 )
                 down = DownTrack(transport, 1000 + viewer, self.formats[viewer % 2])
                 down.timestamp_offset = 77 * viewer

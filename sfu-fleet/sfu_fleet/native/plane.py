@@ -20,7 +20,7 @@ from structlog import get_logger
 from sfu_fleet import picture_ids
 from sfu_fleet.dtls import PROTECT, RtpContext
 from sfu_fleet.forwarder import DownTrack, PacketFormat, Position, PythonPlane, Splice, Track
-from sfu_fleet.ice import Address, MediaSocket
+from sfu_fleet.ice import Address, IceAgent, MediaSocket
 from sfu_fleet.metrics import Metrics
 from sfu_fleet.native.build import NotBuiltError, library
 from sfu_fleet.rtp import RtpPacket
@@ -115,6 +115,8 @@ class NativePlane:
         # Those that the Python plane has, and those that it gets when the thread has let go of them.
         self._streamed: dict[DownTrack, Track] = {}
         self._changing: dict[DownTrack, tuple[int, Track]] = {}
+        self._by_agent: dict[IceAgent, set[DownTrack]] = {}
+        media_socket.on_moved = self._moved
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             self._handle = self._lib.plane_open(probe.fileno(), ffi.cast("void *", PROTECT), window_ns, int(trains))
         if self._handle == ffi.NULL:
@@ -148,6 +150,7 @@ class NativePlane:
             return
         if splice is not None:
             down.join(splice)
+        self._by_agent.setdefault(down.transport.agent, set()).add(down)
         fd = self._socket.descriptor(remote)
         if fd is None:
             # If the thread has it still, it is the next `refresh` that hands it over.
@@ -188,6 +191,10 @@ class NativePlane:
 
     def detach(self, track: Track, down: DownTrack) -> Position | None:
         """Stop sending a track to a viewer."""
+        agents = self._by_agent.get(down.transport.agent, set())
+        agents.discard(down)
+        if not agents:
+            self._by_agent.pop(down.transport.agent, None)
         if self._streamed.pop(down, None) is not None:
             return self._python.detach(track, down)
         if self._changing.pop(down, None) is not None:
@@ -279,10 +286,11 @@ class NativePlane:
         self._count()
         self._lib.plane_close(self._handle)
         self._viewers.clear()
+        self._by_agent.clear()
         self._leaving.clear()
 
     def refresh(self) -> None:
-        """Count what the thread did, follow viewers that moved, and let go of those that it has forgotten."""
+        """Count what the thread did, and let go of viewers that it has forgotten."""
         processed = self._count()
         while self._leaving and self._leaving[0][0] <= processed:
             self._leaving.pop(0)
@@ -290,14 +298,17 @@ class NativePlane:
             if jobs <= processed:
                 del self._changing[down]
                 self._settle(track, down)
-        for down, viewer in list(self._viewers.items()):
-            remote = down.transport.agent.remote
-            if remote is not None and remote != viewer.remote:
-                self._follow(down, viewer, remote)
-        for down, track in list(self._streamed.items()):
-            remote = down.transport.agent.remote
-            if remote is not None and self._socket.descriptor(remote) is not None:
-                self._streamed.pop(down)
+
+    def _moved(self, agent: IceAgent) -> None:
+        """A peer is reached at another address from now on."""
+        remote = agent.remote
+        if remote is None:
+            return
+        over_udp = self._socket.descriptor(remote) is not None
+        for down in list(self._by_agent.get(agent, ())):
+            if down in self._viewers:
+                self._follow(down, self._viewers[down], remote)
+            elif over_udp and (track := self._streamed.pop(down, None)) is not None:
                 self._python.detach(track, down)
                 self.attach(track, down)
 
@@ -306,6 +317,7 @@ class NativePlane:
         if fd is None:
             # From UDP to TCP: what encrypts is the thread's until it has let go.
             self.detach(viewer.track, down)
+            self._by_agent.setdefault(down.transport.agent, set()).add(down)
             self._changing[down] = self.queued, viewer.track
             return
         viewer.remote = remote

@@ -7,7 +7,7 @@ function api(...pages: readonly HistoryPage[]): { readonly api: ApiClient; reado
   const client = new ApiClient();
   const left = [...pages];
   const asked: (number | null)[] = [];
-  vi.spyOn(client, "roomToken").mockResolvedValue({ token: "t", expires_in_s: 60, role: "streamer" });
+  vi.spyOn(client, "roomToken").mockResolvedValue({ token: "t", expires_in_s: 60, role: "streamer", ice_servers: [] });
   vi.spyOn(client, "history").mockImplementation((_id, _token, before) => {
     asked.push(before);
     const page = left.shift();
