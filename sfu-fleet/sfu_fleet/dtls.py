@@ -91,6 +91,22 @@ SCRATCH_VIEW: Final = _SCRATCH.view
 """The forwarder writes a packet here, then calls `Outbound.protect_scratch`: no copy in between."""
 
 
+PROTECT: Final = int(ffi.cast("uintptr_t", ffi.addressof(lib, "srtp_protect")))
+"""The address of libsrtp's function that encrypts RTP, for the native plane."""
+
+
+class RtpContext:
+    """A libsrtp session for RTP to one peer, used by one thread at a time: `address` is its handle as a number.
+
+    One for good, whoever uses it: it counts how often each SSRC's sequence numbers wrapped (RFC 3711, section 3.3.1).
+    """
+
+    def __init__(self, keys: SrtpKeys) -> None:
+        self._session = _session(keys.profile, keys.outbound, Policy.SSRC_ANY_OUTBOUND)
+        self.handle: Final = self._session._srtp[0]  # noqa: SLF001
+        self.address: Final = int(ffi.cast("uintptr_t", self.handle))
+
+
 class Outbound:
     """SRTP and SRTCP towards one peer.
 
@@ -99,7 +115,10 @@ class Outbound:
     """
 
     def __init__(self, keys: SrtpKeys) -> None:
+        # Two sessions of the same keys: that of RTP may be lent to the thread of the native plane.
+        self.rtp_context = RtpContext(keys)
         # Called through the handle, one crossing per packet: Session.protect copies three times and raises on 1,356 B.
+        self._rtp_handle = self.rtp_context.handle
         self._session = _session(keys.profile, keys.outbound, Policy.SSRC_ANY_OUTBOUND)
         self._handle = self._session._srtp[0]  # noqa: SLF001
 
@@ -110,7 +129,7 @@ class Outbound:
             SrtpError: libsrtp refused it, for instance because its sequence number is far in the past.
         """
         _SCRATCH.length[0] = length
-        status = lib.srtp_protect(self._handle, _SCRATCH.cdata, _SCRATCH.length)
+        status = lib.srtp_protect(self._rtp_handle, _SCRATCH.cdata, _SCRATCH.length)
         if status:
             raise SrtpError(ERRORS[status])
         return int(_SCRATCH.length[0])

@@ -1,7 +1,7 @@
 """The hot path: one packet of a publisher, rewritten and encrypted for every viewer.
 
-`PacketPlane` is all that the rest of the worker knows of it. `PythonPlane` is the reference implementation; a native
-one may take its place.
+`PacketPlane` is all that the rest of the worker knows of it. `PythonPlane` is the reference implementation; that of
+`sfu_fleet.native` takes its place where it builds.
 
 The contract
 ============
@@ -85,14 +85,24 @@ class Splice(msgspec.Struct, frozen=True):
     shift: Shift
 
 
+class Counters:
+    """What a plane counts for a down track: packets, octets of payload (RFC 3550, section 6.4.1), what was resent."""
+
+    __slots__ = ("octets", "packets", "resent")
+
+    def __init__(self) -> None:
+        self.packets = 0
+        self.octets = 0
+        self.resent = 0
+
+
 class DownTrack:
     """One track of one viewer: `first` is the track's number that it began with, -1 before it began."""
 
     __slots__ = (
+        "counters",
         "first",
         "format",
-        "octets",
-        "packets",
         "resend_budget",
         "resend_window",
         "sequence_offset",
@@ -110,10 +120,25 @@ class DownTrack:
         self.sequence_offset = 0
         self.timestamp_offset = secrets.randbits(32)
         self.shift = NO_SHIFT
-        self.packets = 0
-        self.octets = 0
+        self.counters = Counters()
         self.resend_window = 0.0
         self.resend_budget = 0
+
+    def begin(self, sequence: int) -> None:
+        """Begin with this number of the track.
+
+        RFC 3711, section 3.3.1: below 2^15, so that losing the first packets around a wrap does not leave the viewer
+        with another roll-over count.
+        """
+        self.first = sequence
+        self.sequence_offset = secrets.randbits(15) - sequence
+
+    def join(self, splice: Splice) -> None:
+        """Go on in another track."""
+        self.first = splice.first
+        self.sequence_offset = splice.sequence_offset
+        self.timestamp_offset = splice.timestamp_offset
+        self.shift = splice.shift
 
 
 class Track:
@@ -126,11 +151,26 @@ class Track:
         self.viewers: dict[PacketFormat, list[DownTrack]] = {}
         self.history: list[tuple[int, int, RtpPacket] | None] = [None] * HISTORY_SIZE
 
-    def remember(self, sequence: int, timestamp: int, packet: RtpPacket) -> None:
-        """Keep a packet for those who will miss it, unless something newer has its place already."""
-        if sequence > self.highest - HISTORY_SIZE:
-            self.history[sequence % HISTORY_SIZE] = (sequence, timestamp, packet)
+    def remember(self, sequence: int, timestamp: int, packet: RtpPacket) -> bool:
+        """Keep a packet for those who will miss it; False for one that is too late for anybody."""
+        if sequence <= self.highest - HISTORY_SIZE:
+            return False
+        self.history[sequence % HISTORY_SIZE] = (sequence, timestamp, packet)
         self.highest = max(self.highest, sequence)
+        return True
+
+    def position(self, down: DownTrack) -> Position | None:
+        """How far a viewer came with this track; None when it has had nothing yet."""
+        latest = self.history[self.highest % HISTORY_SIZE]
+        if down.first < 0 or latest is None or self.highest < down.first:
+            return None
+        sequence, timestamp, packet = latest
+        return Position(
+            sequence + down.sequence_offset,
+            (timestamp + down.timestamp_offset) & 0xFFFFFFFF,
+            picture_ids.read(self.encoding, packet),
+            down.shift,
+        )
 
 
 class PacketPlane(Protocol):
@@ -146,7 +186,10 @@ class PacketPlane(Protocol):
         """Send a packet to all viewers of a track under its place in the outgoing timeline."""
 
     def resend(self, track: Track, down: DownTrack, sequences: Iterable[int], now: float) -> int:
-        """Send packets again that a viewer misses; `sequences` are the viewer's. Returns how many were sent."""
+        """Send packets again that a viewer misses; `sequences` are the viewer's. Returns how many are being sent."""
+
+    def close(self) -> None:
+        """Send no more."""
 
 
 class PythonPlane:
@@ -160,10 +203,7 @@ class PythonPlane:
     def attach(self, track: Track, down: DownTrack, splice: Splice | None = None) -> None:
         """Let a viewer have a track."""
         if splice is not None:
-            down.first = splice.first
-            down.sequence_offset = splice.sequence_offset
-            down.timestamp_offset = splice.timestamp_offset
-            down.shift = splice.shift
+            down.join(splice)
         track.viewers.setdefault(down.format, []).append(down)
 
     def detach(self, track: Track, down: DownTrack) -> Position | None:
@@ -173,20 +213,13 @@ class PythonPlane:
             viewers.remove(down)
         if not viewers:
             track.viewers.pop(down.format, None)
-        latest = track.history[track.highest % HISTORY_SIZE]
-        if down.first < 0 or latest is None or track.highest < down.first:
-            return None
-        sequence, timestamp, packet = latest
-        return Position(
-            sequence + down.sequence_offset,
-            (timestamp + down.timestamp_offset) & 0xFFFFFFFF,
-            picture_ids.read(track.encoding, packet),
-            down.shift,
-        )
+        return track.position(down)
 
     def forward(self, track: Track, packet: RtpPacket, sequence: int, timestamp: int, *, keyframe: bool) -> None:
         """Send a packet to all viewers of a track."""
-        track.remember(sequence, timestamp, packet)
+        if not track.remember(sequence, timestamp, packet):
+            self._metrics.drop("late")
+            return
         payload_size = packet.payload_end - packet.payload_start
         may_start = keyframe or not track.starts_at_keyframe
         for packet_format, viewers in track.viewers.items():
@@ -199,18 +232,15 @@ class PythonPlane:
                 if down.first < 0:
                     if not may_start:
                         continue
-                    # RFC 3711, section 3.3.1: begin below 2^15, so that losing the first packets around a wrap does
-                    # not leave the viewer with another roll-over count.
-                    down.first = sequence
-                    down.sequence_offset = secrets.randbits(15) - sequence
+                    down.begin(sequence)
                 elif sequence < down.first:
                     continue
                 content = body if down.shift is NO_SHIFT else shifted.get(down.shift)
                 if content is None:
                     content = shifted[down.shift] = self._shift(track, down.shift, packet, body)
                 if self._transmit(down, content, sequence, timestamp):
-                    down.packets += 1
-                    down.octets += payload_size
+                    down.counters.packets += 1
+                    down.counters.octets += payload_size
 
     def resend(self, track: Track, down: DownTrack, sequences: Iterable[int], now: float) -> int:
         """Send packets again that a viewer misses."""
@@ -232,8 +262,12 @@ class PythonPlane:
             if self._transmit(down, body, sequence, entry[1]):
                 self._traffic.packets_out -= 1
                 self._traffic.packets_resent += 1
+                down.counters.resent += 1
                 sent += 1
         return sent
+
+    def close(self) -> None:
+        """Nothing of it goes on by itself."""
 
     @staticmethod
     def _shift(track: Track, by: Shift, packet: RtpPacket, body: bytes) -> bytes:

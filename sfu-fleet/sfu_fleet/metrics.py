@@ -76,6 +76,7 @@ class Metrics(Collector):
         self.event_failures = self._counter("sfu_stream_event_failures", "Failed attempts to append a stream event")
         self.events_lost = self._counter("sfu_stream_events_lost", "Stream events given up")
         self.candidates = self._counter("sfu_trickled_candidates", "Candidates received by trickle and not needed")
+        self.restarts = self._counter("sfu_ice_restarts", "ICE sessions begun anew within a session")
         self.handshake_failures = Counter(
             "sfu_handshake_failures", "DTLS handshakes that failed", ["kind"], registry=self.registry
         )
@@ -95,9 +96,9 @@ class Metrics(Collector):
         self.load = Gauge("sfu_load_packets_per_second", "Packets sent per second", registry=self.registry)
         self.registry.register(self)
 
-    def drop(self, reason: str) -> None:
-        """Count a datagram or packet that went no further. `reason` is one of a fixed set of words in the code."""
-        self._drops[reason] = self._drops.get(reason, 0) + 1
+    def drop(self, reason: str, count: int = 1) -> None:
+        """Count datagrams or packets that went no further. `reason` is one of a fixed set of words in the code."""
+        self._drops[reason] = self._drops.get(reason, 0) + count
 
     @property
     def drops(self) -> dict[str, int]:

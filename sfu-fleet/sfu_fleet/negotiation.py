@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from sfu_fleet.candidates import candidate_lines
 from sfu_fleet.codecs import Codec, h264_profile, is_forwardable, same_format
 from sfu_fleet.errors import SdpRefused
 from sfu_fleet.sdp import Description, Fingerprint, Media, TransportParameters
@@ -41,12 +42,13 @@ _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
 class LocalTransport(msgspec.Struct, frozen=True):
-    """Our side of one transport as it is written into SDP; `candidates` are (address, port)."""
+    """Our side of one transport as it is written into SDP; candidates are (address, port)."""
 
     ufrag: str
     password: str
     fingerprints: tuple[Fingerprint, ...]
     candidates: tuple[tuple[str, int], ...]
+    tcp_candidates: tuple[tuple[str, int], ...] = ()
 
 
 class TrackAgreement(msgspec.Struct, frozen=True):
@@ -296,12 +298,7 @@ class _Writer:
             *(f"a=fingerprint:{item.algorithm} {item.value}" for item in self._local.fingerprints),
             f"a=setup:{self._setup}",
         ]
-        # RFC 8445, section 5.1.2.1: type preference 126 for host candidates, component 1.
-        self._lines += [
-            f"a=candidate:{index} 1 udp {126 << 24 | 65535 - index << 8 | 255} {host} {port} typ host"
-            for index, (host, port) in enumerate(self._local.candidates, 1)
-        ]
-        self._lines.append("a=end-of-candidates")
+        self._lines += candidate_lines(self._local.candidates, self._local.tcp_candidates)
 
     def receive_layers(self, rids: Sequence[str]) -> None:
         """Say that we take these layers of a simulcast (RFC 8853, section 5.3)."""

@@ -2,12 +2,12 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from sfu_fleet import rtcp, rtp, sdp
 from sfu_fleet.dtls import DtlsState
 from sfu_fleet.forwarder import PacketPlane
-from sfu_fleet.negotiation import MID, STREAM_ID, TRANSPORT_SEQUENCE, Agreement, answer_publisher
+from sfu_fleet.negotiation import MID, STREAM_ID, TRANSPORT_SEQUENCE, Agreement, TrackAgreement, answer_publisher
 from sfu_fleet.rtcp import ReceptionReport, SenderReport
 from sfu_fleet.rtp import RtpPacket
 from sfu_fleet.session import Identity, LayerInfo, MediaContext, Session, SessionInfo, State
@@ -17,6 +17,8 @@ from sfu_fleet.uplink import Layer, UplinkTrack
 LOSS_CHECK_S = 0.02
 # Feedback about arrivals is gathered for so long: often enough for the publisher's estimate, seldom enough to be cheap.
 FEEDBACK_S = 0.05
+# Video that has not begun so long after the sound is not waited for: it joins in when it comes.
+SOUND_ALONE_AFTER_S = 2.0
 # A source may start over with another SSRC, but not without end.
 MAX_SOURCES = 64
 
@@ -48,6 +50,8 @@ class Publisher(Session):
         self._ssrc = secrets.randbits(32)
         self._loop = asyncio.get_running_loop()
         self.live = False
+        # When the first packet came that could be forwarded.
+        self._first_at: float | None = None
         self.packets = 0
         self.octets = 0
         try:
@@ -71,6 +75,11 @@ class Publisher(Session):
         self.sender_report_listeners: dict[str, Callable[[Layer], None]] = {}
         self.state = State.CONNECTING
         self.transport.start(self.agreement.peer.fingerprints, dtls_client=self.agreement.dtls_client)
+
+    @property
+    def agreed_tracks(self) -> Sequence[TrackAgreement]:
+        """What was negotiated."""
+        return self.agreement.tracks
 
     def on_connected(self) -> None:
         """The handshake is done."""
@@ -234,7 +243,7 @@ class Publisher(Session):
         if keyframe:
             layer.keyframes.served()
             layer.tell_keyframe(packet, place[0], place[1], now)
-        if not self.live and (keyframe or self._video is None):
+        if not self.live and (keyframe or self._video is None or self._sound_alone(now)):
             self.live = True
             self._on_live(self)
         layer.heard_at = now
@@ -254,6 +263,14 @@ class Publisher(Session):
         media = next((layer.ssrc for layer in self._layers if layer.ssrc is not None), 0)
         for packet in self._arrivals.take(self._ssrc, media):
             self.transport.send_rtcp(rtcp.pack_receiver_report(self._ssrc, ()) + packet)
+
+    def _sound_alone(self, now: float) -> bool:
+        """Whether a publisher who offered video sends sound alone: a camera that is off, or an encoder without one."""
+        if any(source.kind == "video" for source in self._by_ssrc.values()):
+            return False
+        if self._first_at is None:
+            self._first_at = now
+        return now - self._first_at >= SOUND_ALONE_AFTER_S
 
     def _check_losses(self) -> None:
         self._loss_timer = None

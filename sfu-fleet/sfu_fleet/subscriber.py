@@ -2,7 +2,7 @@
 
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sfu_fleet import rtcp, sdp
 from sfu_fleet.adaptation import Adaptation, Choice, Decision, Estimate, Input, Layers, Reason, Report
@@ -67,6 +67,7 @@ class Subscriber(Session):
         self.publisher = publisher
         self._outgoing = tuple(Outgoing(uplink.kind, uplink.codec, secrets.randbits(32)) for uplink in publisher.tracks)
         self.legs: list[Leg] = []
+        self._tracks: tuple[TrackAgreement, ...] = ()
         self.rtt_ms: float | None = None
         self.adaptation = Adaptation()
         self.decisions: deque[Decision] = deque(maxlen=_REMEMBERED_DECISIONS)
@@ -93,6 +94,11 @@ class Subscriber(Session):
         if self.transport.negotiated:
             raise SdpRefused("the session has been negotiated already")
         self._agreed(accept_answer(self._outgoing, sdp.parse(answer)))
+
+    @property
+    def agreed_tracks(self) -> Sequence[TrackAgreement]:
+        """What was negotiated; empty before the answer."""
+        return self._tracks
 
     def on_connected(self) -> None:
         """Let media flow: from the next keyframe on, which is asked for."""
@@ -161,10 +167,10 @@ class Subscriber(Session):
     def info(self) -> SessionInfo:
         """A snapshot for the control API."""
         return self.snapshot(
-            live=any(leg.down.packets for leg in self.legs),
+            live=any(leg.down.counters.packets for leg in self.legs),
             codecs=[track.codec.name for track in self._outgoing],
-            packets_out=sum(leg.down.packets for leg in self.legs),
-            bytes_out=sum(leg.down.octets for leg in self.legs),
+            packets_out=sum(leg.down.counters.packets for leg in self.legs),
+            bytes_out=sum(leg.down.counters.octets for leg in self.legs),
             packets_lost=sum(leg.lost for leg in self.legs),
             rtt_ms=self.rtt_ms,
             adaptation=self._adaptation_info(),
@@ -172,6 +178,7 @@ class Subscriber(Session):
 
     def _agreed(self, agreement: Agreement) -> None:
         self.peer_ufrag = agreement.peer.ufrag
+        self._tracks = agreement.tracks
         uplinks = {uplink.kind: uplink for uplink in self.publisher.tracks}
         ssrcs = {track.kind: track.ssrc for track in self._outgoing}
         for track in agreement.tracks:
@@ -273,7 +280,9 @@ class Subscriber(Session):
         shift = layer.timeline.timestamp_shift + leg.down.timestamp_offset
         timestamp = report.timestamp + shift + round(elapsed * layer.codec.clock_rate) & 0xFFFFFFFF
         down = leg.down
-        compound = rtcp.pack_sender_report(SenderReport(down.ssrc, ntp, timestamp, down.packets, down.octets))
+        compound = rtcp.pack_sender_report(
+            SenderReport(down.ssrc, ntp, timestamp, down.counters.packets, down.counters.octets)
+        )
         compound += rtcp.pack_source_description(down.ssrc, self.context.cname)
         leg.reported[ntp >> 16 & 0xFFFFFFFF] = now
         if len(leg.reported) > _REMEMBERED_REPORTS:

@@ -8,9 +8,11 @@ from structlog import get_logger
 
 from sfu_fleet.control import Services, build_app
 from sfu_fleet.dtls import Certificate
-from sfu_fleet.forwarder import PythonPlane
+from sfu_fleet.forwarder import PacketPlane, PythonPlane
 from sfu_fleet.ice import MediaSocket
 from sfu_fleet.metrics import Metrics
+from sfu_fleet.native.build import NotBuiltError
+from sfu_fleet.native.plane import NativePlane
 from sfu_fleet.negotiation import random_ice_string
 from sfu_fleet.registry import Registry
 from sfu_fleet.rooms import Limits, Rooms
@@ -44,21 +46,38 @@ class SfuWorker:
         async with AsyncExitStack() as stack:
             redis = connect_redis(settings.redis_url)
             stack.push_async_callback(redis.aclose)
-            media_socket = await MediaSocket.open(settings.media_host, settings.media_port, self.metrics)
+            media_socket = await MediaSocket.open(
+                settings.media_host,
+                settings.media_port,
+                self.metrics,
+                ipv6_host=settings.second_host(),
+                tcp=settings.media_tcp,
+            )
             stack.callback(media_socket.close)
             self.media_port = media_socket.port
+            self.plane = self._open_plane(media_socket)
+            stack.callback(self.plane.close)
             candidates = tuple((address, media_socket.port) for address in settings.announced())
             context = MediaContext(
-                media_socket, Certificate(), self.metrics, candidates, f"headrace-{random_ice_string(8)}", loop.time
+                media_socket,
+                Certificate(),
+                self.metrics,
+                candidates,
+                f"headrace-{random_ice_string(8)}",
+                loop.time,
+                tcp_candidates=candidates if settings.media_tcp else (),
             )
             self.events = StreamEvents(RoomLog(redis), settings.instance, self.metrics)
             self.rooms = Rooms(
                 settings.instance,
                 context,
-                PythonPlane(media_socket, self.metrics),
+                self.plane,
                 self.events,
                 Limits(settings.capacity_pps, settings.uplink_bitrate),
             )
+            # Sessions that are left without a drain: a handshake's task that the garbage collector ends would use an
+            # SRTP session that is freed already.
+            stack.push_async_callback(self.rooms.drain)
             self.registry = Registry(Fleet(redis), self.describe, self.metrics)
             self.metrics.registration_age = lambda: self.registry.age_s
             tokens = Tokens(KeyRing.from_jwks(settings.jwt_keys))
@@ -101,6 +120,26 @@ class SfuWorker:
                 await self.events.flush(deadline_s)
         except TimeoutError:
             log.warning("drain_deadline", deadline_s=deadline_s)
+
+    def _open_plane(self, media_socket: MediaSocket) -> PacketPlane:
+        """The plane that the settings ask for.
+
+        Raises:
+            NotBuiltError: they ask for the native one, which this machine does not have.
+        """
+        wanted = self._settings.plane
+        if wanted != "python":
+            try:
+                native = NativePlane(media_socket, self.metrics)
+            except NotBuiltError as error:
+                if wanted == "native":
+                    raise
+                log.warning("no_native_plane", reason=str(error))
+            else:
+                log.info("packet_plane", plane="native", trains=native.uses_trains)
+                return native
+        log.info("packet_plane", plane="python")
+        return PythonPlane(media_socket, self.metrics)
 
     @staticmethod
     def _task(stack: AsyncExitStack, coroutine: Any, name: str) -> asyncio.Task[None]:  # noqa: ANN401 - a coroutine

@@ -90,9 +90,14 @@ def settings_for(redis_url: str, **changes: object) -> Settings:
     return Settings(**{**values, **changes})  # type: ignore[arg-type]
 
 
-@pytest.fixture
-async def worker(valkey: Redis, shared_valkey: Valkey) -> AsyncIterator[SfuWorker]:  # noqa: ARG001 - empty first
-    async with SfuWorker(settings_for(shared_valkey.url)) as worker:
+@pytest.fixture(params=["python", "native"])
+async def worker(
+    request: pytest.FixtureRequest,
+    valkey: Redis,  # noqa: ARG001 - empty first
+    shared_valkey: Valkey,
+) -> AsyncIterator[SfuWorker]:
+    """The same with either packet plane."""
+    async with SfuWorker(settings_for(shared_valkey.url, plane=request.param)) as worker:
         yield worker
 
 

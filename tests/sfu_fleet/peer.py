@@ -59,6 +59,23 @@ class _Dtls(RTCDtlsTransport):
         self.peer.rtp.append(data)
 
 
+class _Stream(asyncio.Protocol):
+    """A TCP connection with RFC 4571 frames."""
+
+    def __init__(self, peer: "Peer") -> None:
+        self._peer = peer
+        self._buffer = b""
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        while len(self._buffer) >= 2 and len(self._buffer) >= (end := 2 + int.from_bytes(self._buffer[:2], "big")):
+            frame, self._buffer = self._buffer[2:end], self._buffer[end:]
+            self._peer.datagram_received(frame, ("", 0))
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self._peer.stream_lost = True
+
+
 class Peer(asyncio.DatagramProtocol):
     """A publisher or viewer. `rtp` and `rtcp` collect what it received, decrypted."""
 
@@ -74,6 +91,8 @@ class Peer(asyncio.DatagramProtocol):
         self.dtls = _Dtls(self._port, [self.certificate])  # type: ignore[arg-type]
         self.dtls.peer = self
         self._transport: asyncio.DatagramTransport | None = None
+        self.stream: asyncio.Transport | None = None
+        self.stream_lost = False
         self._remote: tuple[str, int] = ("127.0.0.1", 9)
         self._remote_ufrag = self._remote_password = ""
 
@@ -139,40 +158,50 @@ class Peer(asyncio.DatagramProtocol):
             lines += [f"a={line}" for line in attributes]
         return "\r\n".join([*lines, ""])
 
-    async def connect(self, remote_sdp: str, *, client: bool = True) -> None:
-        """Check connectivity with the candidate of a description, then shake hands."""
-        await self.open(remote_sdp)
+    async def connect(self, remote_sdp: str, *, client: bool = True, over: str = "udp") -> None:
+        """Check connectivity with a candidate of a description, then shake hands."""
+        await self.open(remote_sdp, over=over)
         await self.check()
         self.dtls._set_role("client" if client else "server")
         async with asyncio.timeout(10):
             await self.dtls.start(RTCDtlsParameters([RTCDtlsFingerprint("sha-256", self._remote_fingerprint)]))
 
-    async def open(self, remote_sdp: str) -> None:
-        """Open the socket towards the candidate of a description."""
+    async def open(self, remote_sdp: str, *, over: str = "udp") -> None:
+        """Open the socket towards the first candidate of a description that has all those words."""
         values: dict[str, str] = {}
+        candidates = [line for line in remote_sdp.split("\r\n") if line.startswith("a=candidate:")]
+        candidate = next(line for line in candidates if set(over.split()) <= set(line.split()))
         for line in remote_sdp.split("\r\n"):
             name, _, value = line.removeprefix("a=").partition(":")
             values.setdefault(name, value)
-        words = values["candidate"].split()
+        words = candidate.split()
         self._remote = (words[4], int(words[5]))
-        self._remote_ufrag, self._remote_password = values["ice-ufrag"], values["ice-pwd"]
+        self.take_credentials(remote_sdp)
         self._remote_fingerprint = values["fingerprint"].removeprefix("sha-256 ")
-        await self.rebind()
+        if " tcp " in candidate:
+            loop = asyncio.get_running_loop()
+            self.stream, _ = await loop.create_connection(lambda: _Stream(self), *self._remote)
+        else:
+            await self.rebind()
+
+    def take_credentials(self, text: str) -> None:
+        """Use the ICE credentials of a description or fragment."""
+        values = dict(line[2:].split(":", 1) for line in text.split("\r\n") if ":" in line)
+        self._remote_ufrag, self._remote_password = values["ice-ufrag"], values["ice-pwd"]
 
     async def rebind(self) -> None:
         """Take another local port, as a NAT may do."""
         if self._transport is not None:
             self._transport.close()
         loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=("127.0.0.1", 0))
+        host = "::1" if ":" in self._remote[0] else "127.0.0.1"
+        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=(host, 0))
 
-    def binding_request(self, *, nominate: bool = True, password: str | None = None) -> bytes:
-        attributes: dict[str, Any] = {
-            "USERNAME": f"{self._remote_ufrag}:{self.ufrag}",
-            "PRIORITY": 1,
-            "ICE-CONTROLLING": 1,
-        }
-        if nominate:
+    def binding_request(self, *, nominate: bool = True, password: str | None = None, bare: bool = False) -> bytes:
+        attributes: dict[str, Any] = {"USERNAME": f"{self._remote_ufrag}:{self.ufrag}"}
+        if not bare:
+            attributes |= {"PRIORITY": 1, "ICE-CONTROLLING": 1}
+        if nominate and not bare:
             attributes["USE-CANDIDATE"] = None
         message = stun.Message(stun.Method.BINDING, stun.Class.REQUEST, attributes=attributes)
         message.add_message_integrity((password or self._remote_password).encode())
@@ -189,7 +218,9 @@ class Peer(asyncio.DatagramProtocol):
         raise AssertionError("no answer to connectivity checks")
 
     def send_raw(self, data: bytes) -> None:
-        if self._transport is not None and not self._transport.is_closing():
+        if self.stream is not None:
+            self.stream.write(len(data).to_bytes(2, "big") + data)
+        elif self._transport is not None and not self._transport.is_closing():
             self._transport.sendto(data, self._remote)
 
     def send_rtp(self, data: bytes) -> None:
@@ -221,8 +252,9 @@ class Peer(asyncio.DatagramProtocol):
         await self.dtls.stop()
         if task is not None:
             await asyncio.gather(task, return_exceptions=True)
-        if self._transport is not None:
-            self._transport.close()
+        for transport in (self._transport, self.stream):
+            if transport is not None:
+                transport.close()
 
     def video(self) -> list[RtpPacket]:
         return [packet for packet in self.packets() if packet.payload_type not in {109, 111}]

@@ -1,0 +1,647 @@
+/* The packet plane's own thread: packets of a lane, encrypted and sent to each of its viewers, without Python.
+ *
+ * A lane is one rewritten stream: all its viewers get the same bytes but for sequence number, timestamp and SSRC. Python
+ * puts jobs into a queue; the thread alone touches lanes, viewers and SRTP contexts, so nothing of these needs a lock.
+ * Packets that arrive within a window go out together: consecutive ones of equal size to one viewer are one datagram
+ * train for the kernel (UDP_SEGMENT, Linux 4.18), and trains to different viewers one system call (sendmmsg).
+ *
+ * Encryption is a function pointer (libsrtp's srtp_protect), so this file needs the C library and nothing else.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+#ifndef SOL_UDP
+#define SOL_UDP 17
+#endif
+
+enum {
+    HISTORY = 1024,        /* a power of two, not larger than the replay window of SRTP (RFC 3711, section 3.3.2) */
+    MAX_PACKET = 1900,     /* as in dtls.py: a whole Ethernet frame and libsrtp's longest trailer fit */
+    SLOT = 2048,
+    ARENA_PACKETS = 512,
+    MAX_MESSAGES = 128,    /* in one sendmmsg */
+    MAX_SEGMENTS = 32,     /* of one train; the kernel's own limit is 64 */
+    MAX_TRAIN = 60000,     /* bytes of one train: an IP packet has 65,535 */
+    MAX_QUEUED = 8192,
+    MAX_PENDING = 64,      /* packets of a lane in one window */
+    RESENDS_PER_SECOND = 400,
+    SEND_PATIENCE_MS = 50,
+};
+
+typedef int (*protect_function)(void *context, void *packet, int *length);
+
+/* Read by Python while the thread writes: aligned words, each of which is either old or new. */
+struct counters {
+    uint64_t packets, octets, resent;
+};
+
+struct totals {
+    uint64_t packets_out, bytes_out, packets_resent, send_failures, protect_failures, nack_unknown, nack_budget,
+        queue_overflows, system_calls, trains, waits, batches, processed;
+};
+
+struct viewer {
+    void *srtp;
+    int fd; /* of the family of its address */
+    struct sockaddr_storage address;
+    socklen_t address_size;
+    int64_t first, sequence_offset; /* the place in the track's timeline that it begins with, and what leads to its own */
+    uint32_t ssrc, timestamp_offset;
+    uint16_t picture_shift, base_shift;
+    struct counters *counters;
+    int64_t resend_window_ms;
+    int resend_budget;
+    struct lane *lane;
+    int index;
+};
+
+/* Where a packet has its picture numbers (picture_ids.py), counted from its start; 0: nowhere. */
+struct marks {
+    uint16_t picture_at, base_at;
+    uint8_t wide;
+};
+
+struct stored {
+    int64_t sequence;
+    uint32_t timestamp;
+    uint16_t size;
+    struct marks marks;
+    uint8_t *body;
+};
+
+struct pending {
+    const struct stored *packet;
+    uint16_t payload_size;
+};
+
+struct lane {
+    struct viewer **viewers;
+    int count, capacity;
+    int64_t highest;
+    struct stored history[HISTORY];
+    struct pending pending[MAX_PENDING];
+    int pending_count;
+    struct lane *next_busy;
+};
+
+enum kind { PACKET, ATTACH, BEGIN, DETACH, MOVE, RESEND, DISCARD };
+
+struct job {
+    struct job *next;
+    enum kind kind;
+    struct lane *lane;
+    struct viewer *viewer;
+    int64_t sequence, offset;
+    uint32_t timestamp;
+    uint16_t size, payload_size;
+    struct marks marks;
+    int fd;
+    struct sockaddr_storage address;
+    socklen_t address_size;
+    uint8_t data[];
+};
+
+struct plane {
+    int fd, gso, stopping, urgent, queued;
+    int64_t window_ns;
+    protect_function protect;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t filled;
+    struct job *head, **tail;
+    struct timespec deadline;
+    struct totals totals;
+    struct lane *busy;
+    uint8_t *arena;
+    int arena_used;
+    struct mmsghdr messages[MAX_MESSAGES];
+    struct iovec vectors[ARENA_PACKETS];
+    union {
+        char bytes[CMSG_SPACE(sizeof(uint16_t))];
+        struct cmsghdr align;
+    } controls[MAX_MESSAGES];
+    int message_count;
+};
+
+static int64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static void put16(uint8_t *at, uint16_t value) {
+    value = htons(value);
+    memcpy(at, &value, sizeof value);
+}
+
+static void put32(uint8_t *at, uint32_t value) {
+    value = htonl(value);
+    memcpy(at, &value, sizeof value);
+}
+
+/* -- sending ------------------------------------------------------------------------------------------------------ */
+
+static size_t message_bytes(const struct mmsghdr *message) {
+    size_t bytes = 0;
+    for (size_t i = 0; i < message->msg_hdr.msg_iovlen; i++) bytes += message->msg_hdr.msg_iov[i].iov_len;
+    return bytes;
+}
+
+/* Without trains: where the kernel or the interface would not take one. */
+static void send_one_by_one(struct plane *plane, struct mmsghdr *message) {
+    struct msghdr single = message->msg_hdr;
+    single.msg_control = NULL;
+    single.msg_controllen = 0;
+    single.msg_iovlen = 1;
+    for (size_t i = 0; i < message->msg_hdr.msg_iovlen; i++) {
+        single.msg_iov = &message->msg_hdr.msg_iov[i];
+        plane->totals.system_calls++;
+        if (sendmsg(plane->fd, &single, 0) < 0) plane->totals.send_failures++;
+    }
+}
+
+static void flush_messages(struct plane *plane) {
+    int done = 0;
+    int64_t give_up = 0;
+    while (done < plane->message_count) {
+        struct mmsghdr *next = &plane->messages[done];
+        plane->totals.system_calls++;
+        int sent = sendmmsg(plane->fd, next, (unsigned)(plane->message_count - done), 0);
+        if (sent > 0) {
+            done += sent;
+            give_up = 0;
+            continue;
+        }
+        if (errno == EINTR) continue;
+        if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) {
+            /* The socket's buffer is full: a keyframe to a thousand viewers is more than it holds. Wait, but not long:
+             * media that comes late is worth nothing. */
+            int64_t now = now_ns();
+            if (!give_up) give_up = now + (int64_t)SEND_PATIENCE_MS * 1000000;
+            plane->totals.waits++;
+            if (now < give_up) {
+                if (errno == ENOBUFS) {
+                    struct timespec pause = {0, 200000};
+                    nanosleep(&pause, NULL);
+                } else {
+                    struct pollfd writable = {plane->fd, POLLOUT, 0};
+                    poll(&writable, 1, SEND_PATIENCE_MS);
+                }
+                continue;
+            }
+            give_up = 0;
+        } else if ((errno == EINVAL || errno == EIO || errno == EMSGSIZE || errno == ENOPROTOOPT) &&
+                   next->msg_hdr.msg_controllen) {
+            if (errno != EMSGSIZE) plane->gso = 0;
+            send_one_by_one(plane, next);
+            done++;
+            continue;
+        }
+        plane->totals.send_failures += next->msg_hdr.msg_iovlen;
+        done++;
+    }
+    plane->message_count = 0;
+    plane->arena_used = 0;
+}
+
+static void shift_pictures(uint8_t *packet, const struct marks *marks, const struct viewer *viewer) {
+    if (marks->picture_at) {
+        uint8_t *at = packet + marks->picture_at;
+        if (marks->wide)
+            put16(at, (uint16_t)(0x8000 | (((at[0] & 0x7F) << 8 | at[1]) + viewer->picture_shift)));
+        else
+            *at = (uint8_t)((*at + viewer->picture_shift) & 0x7F);
+    }
+    if (marks->base_at) packet[marks->base_at] = (uint8_t)(packet[marks->base_at] + viewer->base_shift);
+}
+
+/* Encrypts a packet for a viewer behind what waits in the arena, as a part of the viewer's train where it fits. */
+static int emit(struct plane *plane, struct viewer *viewer, const struct stored *stored, struct mmsghdr **train) {
+    if (plane->arena_used == ARENA_PACKETS || (plane->message_count && plane->fd != viewer->fd)) {
+        flush_messages(plane);
+        *train = NULL;
+    }
+    plane->fd = viewer->fd;
+    uint8_t *packet = plane->arena + (size_t)plane->arena_used * SLOT;
+    memcpy(packet, stored->body, stored->size);
+    put16(packet + 2, (uint16_t)(stored->sequence + viewer->sequence_offset));
+    put32(packet + 4, stored->timestamp + viewer->timestamp_offset);
+    put32(packet + 8, viewer->ssrc);
+    if (viewer->picture_shift | viewer->base_shift) shift_pictures(packet, &stored->marks, viewer);
+    int length = stored->size;
+    if (plane->protect(viewer->srtp, packet, &length)) {
+        plane->totals.protect_failures++;
+        return 0;
+    }
+    struct iovec *vector = &plane->vectors[plane->arena_used];
+    vector->iov_base = packet;
+    vector->iov_len = (size_t)length;
+    struct mmsghdr *message = *train;
+    int joins = 0;
+    if (message && plane->gso && message->msg_hdr.msg_iovlen < MAX_SEGMENTS) {
+        size_t segment = message->msg_hdr.msg_iov[0].iov_len;
+        size_t last = message->msg_hdr.msg_iov[message->msg_hdr.msg_iovlen - 1].iov_len;
+        /* All segments are equal, but the last may be shorter. */
+        joins = last == segment && (size_t)length <= segment && message_bytes(message) + (size_t)length <= MAX_TRAIN;
+    }
+    if (!joins) {
+        if (plane->message_count == MAX_MESSAGES) {
+            /* What is under construction must move behind the flush. */
+            uint8_t keep[SLOT];
+            memcpy(keep, packet, (size_t)length);
+            flush_messages(plane);
+            packet = plane->arena;
+            memcpy(packet, keep, (size_t)length);
+            vector = &plane->vectors[0];
+            vector->iov_base = packet;
+            vector->iov_len = (size_t)length;
+        }
+        message = &plane->messages[plane->message_count++];
+        memset(message, 0, sizeof *message);
+        message->msg_hdr.msg_name = &viewer->address;
+        message->msg_hdr.msg_namelen = viewer->address_size;
+        message->msg_hdr.msg_iov = vector;
+        message->msg_hdr.msg_iovlen = 1;
+        *train = message;
+        plane->totals.trains++;
+    } else {
+        if (message->msg_hdr.msg_iovlen == 1) {
+            int index = (int)(message - plane->messages);
+            message->msg_hdr.msg_control = plane->controls[index].bytes;
+            message->msg_hdr.msg_controllen = sizeof plane->controls[index].bytes;
+            struct cmsghdr *control = CMSG_FIRSTHDR(&message->msg_hdr);
+            control->cmsg_level = SOL_UDP;
+            control->cmsg_type = UDP_SEGMENT;
+            control->cmsg_len = CMSG_LEN(sizeof(uint16_t));
+            uint16_t segment = (uint16_t)message->msg_hdr.msg_iov[0].iov_len;
+            memcpy(CMSG_DATA(control), &segment, sizeof segment);
+        }
+        message->msg_hdr.msg_iovlen++;
+    }
+    plane->arena_used++;
+    plane->totals.bytes_out += (uint64_t)length;
+    return 1;
+}
+
+static void flush_lane(struct plane *plane, struct lane *lane) {
+    for (int v = 0; v < lane->count; v++) {
+        struct viewer *viewer = lane->viewers[v];
+        struct mmsghdr *train = NULL;
+        for (int p = 0; p < lane->pending_count; p++) {
+            const struct pending *pending = &lane->pending[p];
+            if (viewer->first < 0 || pending->packet->sequence < viewer->first) continue;
+            if (!emit(plane, viewer, pending->packet, &train)) continue;
+            plane->totals.packets_out++;
+            viewer->counters->packets++;
+            viewer->counters->octets += pending->payload_size;
+        }
+    }
+    lane->pending_count = 0;
+}
+
+static void flush_lanes(struct plane *plane) {
+    while (plane->busy) {
+        struct lane *lane = plane->busy;
+        plane->busy = lane->next_busy;
+        lane->next_busy = NULL;
+        flush_lane(plane, lane);
+    }
+    flush_messages(plane);
+}
+
+/* -- jobs --------------------------------------------------------------------------------------------------------- */
+
+static void take_packet(struct plane *plane, struct job *job) {
+    struct lane *lane = job->lane;
+    if (job->sequence <= lane->highest - HISTORY) return;
+    if (lane->pending_count == MAX_PENDING) flush_lanes(plane);
+    struct stored *slot = &lane->history[job->sequence & (HISTORY - 1)];
+    /* What is pending points into the history, which must not be written over before it is sent. */
+    for (int p = 0; p < lane->pending_count; p++) {
+        if (lane->pending[p].packet == slot) {
+            flush_lanes(plane);
+            break;
+        }
+    }
+    if (!slot->body && !(slot->body = malloc(SLOT))) return;
+    memcpy(slot->body, job->data, job->size);
+    slot->sequence = job->sequence;
+    slot->timestamp = job->timestamp;
+    slot->size = job->size;
+    slot->marks = job->marks;
+    if (job->sequence > lane->highest) lane->highest = job->sequence;
+    if (!lane->pending_count) {
+        lane->next_busy = plane->busy;
+        plane->busy = lane;
+    }
+    lane->pending[lane->pending_count++] = (struct pending){slot, job->payload_size};
+}
+
+static void take_resend(struct plane *plane, struct job *job) {
+    struct viewer *viewer = job->viewer;
+    struct lane *lane = viewer->lane;
+    if (!lane) return;
+    int64_t now_ms = now_ns() / 1000000;
+    if (now_ms - viewer->resend_window_ms >= 1000) {
+        viewer->resend_window_ms = now_ms;
+        viewer->resend_budget = RESENDS_PER_SECOND;
+    }
+    struct mmsghdr *train = NULL;
+    for (int i = 0; i < job->size; i++) {
+        uint16_t number;
+        memcpy(&number, job->data + 2 * i, sizeof number);
+        /* The latest outgoing number that this viewer saw as `number`. */
+        int64_t sequence = lane->highest - (int64_t)(uint16_t)(lane->highest + viewer->sequence_offset - number);
+        struct stored *slot = &lane->history[sequence & (HISTORY - 1)];
+        if (viewer->first < 0 || sequence < viewer->first || !slot->body || slot->sequence != sequence) {
+            plane->totals.nack_unknown++;
+            continue;
+        }
+        if (viewer->resend_budget <= 0) {
+            plane->totals.nack_budget++;
+            continue;
+        }
+        viewer->resend_budget--;
+        if (emit(plane, viewer, slot, &train)) {
+            plane->totals.packets_resent++;
+            viewer->counters->resent++;
+        }
+    }
+}
+
+static void take_attach(struct job *job) {
+    struct lane *lane = job->lane;
+    if (lane->count == lane->capacity) {
+        int capacity = lane->capacity ? 2 * lane->capacity : 16;
+        struct viewer **grown = realloc(lane->viewers, (size_t)capacity * sizeof *grown);
+        if (!grown) return;
+        lane->viewers = grown;
+        lane->capacity = capacity;
+    }
+    job->viewer->lane = lane;
+    job->viewer->index = lane->count;
+    lane->viewers[lane->count++] = job->viewer;
+}
+
+static void take_detach(struct job *job) {
+    struct viewer *viewer = job->viewer;
+    struct lane *lane = viewer->lane;
+    if (lane && viewer->index < lane->count && lane->viewers[viewer->index] == viewer) {
+        struct viewer *last = lane->viewers[--lane->count];
+        lane->viewers[viewer->index] = last;
+        last->index = viewer->index;
+    }
+    free(viewer);
+}
+
+static void discard_lane(struct lane *lane) {
+    for (int i = 0; i < HISTORY; i++) free(lane->history[i].body);
+    for (int v = 0; v < lane->count; v++) free(lane->viewers[v]);
+    free(lane->viewers);
+    free(lane);
+}
+
+static void run_jobs(struct plane *plane, struct job *job) {
+    uint64_t count = 0;
+    while (job) {
+        struct job *next = job->next;
+        if (job->kind != PACKET) flush_lanes(plane);
+        switch (job->kind) {
+            case PACKET: take_packet(plane, job); break;
+            case ATTACH: take_attach(job); break;
+            case BEGIN:
+                job->viewer->first = job->sequence;
+                job->viewer->sequence_offset = job->offset;
+                break;
+            case DETACH: take_detach(job); break;
+            case MOVE:
+                job->viewer->fd = job->fd;
+                job->viewer->address = job->address;
+                job->viewer->address_size = job->address_size;
+                break;
+            case RESEND: take_resend(plane, job); break;
+            case DISCARD: discard_lane(job->lane); break;
+        }
+        free(job);
+        job = next;
+        count++;
+    }
+    flush_lanes(plane);
+    plane->totals.batches++;
+    __atomic_add_fetch(&plane->totals.processed, count, __ATOMIC_RELEASE);
+}
+
+static void *run(void *argument) {
+    struct plane *plane = argument;
+    pthread_mutex_lock(&plane->lock);
+    for (;;) {
+        while (!plane->head && !plane->stopping) pthread_cond_wait(&plane->filled, &plane->lock);
+        /* Others that come within the window go with the first one, unless something cannot wait. */
+        while (plane->head && !plane->urgent && !plane->stopping)
+            if (pthread_cond_timedwait(&plane->filled, &plane->lock, &plane->deadline) == ETIMEDOUT) break;
+        struct job *jobs = plane->head;
+        int stopping = plane->stopping;
+        plane->head = NULL;
+        plane->tail = &plane->head;
+        plane->urgent = plane->queued = 0;
+        pthread_mutex_unlock(&plane->lock);
+        if (jobs) run_jobs(plane, jobs);
+        if (stopping) return NULL;
+        pthread_mutex_lock(&plane->lock);
+    }
+}
+
+static void enqueue(struct plane *plane, struct job *job, int urgent) {
+    job->next = NULL;
+    pthread_mutex_lock(&plane->lock);
+    int first = !plane->head;
+    *plane->tail = job;
+    plane->tail = &job->next;
+    plane->queued++;
+    if (first) {
+        clock_gettime(CLOCK_MONOTONIC, &plane->deadline);
+        plane->deadline.tv_nsec += plane->window_ns;
+        plane->deadline.tv_sec += plane->deadline.tv_nsec / 1000000000;
+        plane->deadline.tv_nsec %= 1000000000;
+    }
+    int wake = first || (urgent && !plane->urgent);
+    if (urgent) plane->urgent = 1;
+    if (wake) pthread_cond_signal(&plane->filled);
+    pthread_mutex_unlock(&plane->lock);
+}
+
+static struct job *new_job(enum kind kind, size_t data) {
+    struct job *job = calloc(1, sizeof *job + data);
+    if (job) job->kind = kind;
+    return job;
+}
+
+/* -- what Python calls -------------------------------------------------------------------------------------------- */
+
+/* Whether this kernel knows trains is asked of `fd`. */
+struct plane *plane_open(int fd, void *protect, int64_t window_ns, int use_gso) {
+    struct plane *plane = calloc(1, sizeof *plane);
+    if (!plane) return NULL;
+    plane->fd = fd;
+    plane->protect = (protect_function)protect;
+    plane->window_ns = window_ns;
+    plane->tail = &plane->head;
+    plane->arena = malloc((size_t)ARENA_PACKETS * SLOT);
+    int segment = 0;
+    socklen_t size = sizeof segment;
+    plane->gso = use_gso && getsockopt(fd, SOL_UDP, UDP_SEGMENT, &segment, &size) == 0;
+    pthread_condattr_t clock;
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_mutex_init(&plane->lock, NULL);
+    pthread_cond_init(&plane->filled, &clock);
+    pthread_condattr_destroy(&clock);
+    if (!plane->arena || pthread_create(&plane->thread, NULL, run, plane)) {
+        free(plane->arena);
+        free(plane);
+        return NULL;
+    }
+    return plane;
+}
+
+/* Sends what is queued, then ends the thread. Lanes must have been discarded. */
+void plane_close(struct plane *plane) {
+    pthread_mutex_lock(&plane->lock);
+    plane->stopping = 1;
+    pthread_cond_signal(&plane->filled);
+    pthread_mutex_unlock(&plane->lock);
+    pthread_join(plane->thread, NULL);
+    pthread_mutex_destroy(&plane->lock);
+    pthread_cond_destroy(&plane->filled);
+    free(plane->arena);
+    free(plane);
+}
+
+int plane_uses_trains(const struct plane *plane) { return plane->gso; }
+
+void plane_totals(struct plane *plane, struct totals *totals) {
+    *totals = plane->totals;
+    totals->processed = __atomic_load_n(&plane->totals.processed, __ATOMIC_ACQUIRE);
+}
+
+struct lane *plane_lane(void) {
+    struct lane *lane = calloc(1, sizeof *lane);
+    if (lane) lane->highest = -1;
+    return lane;
+}
+
+/* `address` is a sockaddr; `first` is -1 when `plane_begin` will say. What it returns is valid until `plane_detach`. */
+struct viewer *plane_attach(struct plane *plane, struct lane *lane, void *srtp, int fd, const void *address,
+                            int address_size, uint32_t ssrc, int64_t first, int64_t sequence_offset, uint32_t timestamp_offset,
+                            uint16_t picture_shift, uint16_t base_shift, struct counters *counters) {
+    if (address_size <= 0 || (size_t)address_size > sizeof(struct sockaddr_storage)) return NULL;
+    struct job *job = new_job(ATTACH, 0);
+    struct viewer *viewer = calloc(1, sizeof *viewer);
+    if (!job || !viewer) {
+        free(job);
+        free(viewer);
+        return NULL;
+    }
+    viewer->srtp = srtp;
+    viewer->fd = fd;
+    memcpy(&viewer->address, address, (size_t)address_size);
+    viewer->address_size = (socklen_t)address_size;
+    viewer->ssrc = ssrc;
+    viewer->timestamp_offset = timestamp_offset;
+    viewer->first = first;
+    viewer->sequence_offset = sequence_offset;
+    viewer->picture_shift = picture_shift;
+    viewer->base_shift = base_shift;
+    viewer->counters = counters;
+    job->lane = lane;
+    job->viewer = viewer;
+    enqueue(plane, job, 0);
+    return viewer;
+}
+
+/* The viewer begins with this place in the track's timeline, which must be forwarded next. */
+int plane_begin(struct plane *plane, struct viewer *viewer, int64_t first, int64_t sequence_offset) {
+    struct job *job = new_job(BEGIN, 0);
+    if (!job) return -1;
+    job->viewer = viewer;
+    job->sequence = first;
+    job->offset = sequence_offset;
+    enqueue(plane, job, 0);
+    return 0;
+}
+
+int plane_detach(struct plane *plane, struct viewer *viewer) {
+    struct job *job = new_job(DETACH, 0);
+    if (!job) return -1;
+    job->viewer = viewer;
+    enqueue(plane, job, 0);
+    return 0;
+}
+
+int plane_move(struct plane *plane, struct viewer *viewer, int fd, const void *address, int address_size) {
+    if (address_size <= 0 || (size_t)address_size > sizeof(struct sockaddr_storage)) return -1;
+    struct job *job = new_job(MOVE, 0);
+    if (!job) return -1;
+    job->viewer = viewer;
+    job->fd = fd;
+    memcpy(&job->address, address, (size_t)address_size);
+    job->address_size = (socklen_t)address_size;
+    enqueue(plane, job, 0);
+    return 0;
+}
+
+int plane_discard(struct plane *plane, struct lane *lane) {
+    struct job *job = new_job(DISCARD, 0);
+    if (!job) return -1;
+    job->lane = lane;
+    enqueue(plane, job, 0);
+    return 0;
+}
+
+/* 0; -1 when the packet cannot be taken. Places of picture numbers are 0 where there is none; `urgent`: what is queued
+ * goes out now. */
+int plane_forward(struct plane *plane, struct lane *lane, const void *body, int size, int payload_size,
+                  int64_t sequence, uint32_t timestamp, int picture_at, int wide, int base_at, int urgent) {
+    if (size < 12 || size > MAX_PACKET || sequence < 0) return -1;
+    if (picture_at < 0 || picture_at + 1 + (wide != 0) > size || base_at < 0 || base_at + 1 > size) return -1;
+    if (__atomic_load_n(&plane->queued, __ATOMIC_RELAXED) >= MAX_QUEUED) {
+        plane->totals.queue_overflows++;
+        return -1;
+    }
+    struct job *job = new_job(PACKET, (size_t)size);
+    if (!job) return -1;
+    job->lane = lane;
+    job->sequence = sequence;
+    job->timestamp = timestamp;
+    job->size = (uint16_t)size;
+    job->payload_size = (uint16_t)payload_size;
+    job->marks = (struct marks){(uint16_t)picture_at, (uint16_t)base_at, (uint8_t)(wide != 0)};
+    memcpy(job->data, body, (size_t)size);
+    enqueue(plane, job, urgent);
+    return 0;
+}
+
+/* `numbers` are those that the viewer saw. */
+int plane_resend(struct plane *plane, struct viewer *viewer, const uint16_t *numbers, int count) {
+    if (count <= 0 || count > 4096) return -1;
+    struct job *job = new_job(RESEND, (size_t)count * sizeof *numbers);
+    if (!job) return -1;
+    job->viewer = viewer;
+    job->size = (uint16_t)count;
+    memcpy(job->data, numbers, (size_t)count * sizeof *numbers);
+    enqueue(plane, job, 1);
+    return 0;
+}

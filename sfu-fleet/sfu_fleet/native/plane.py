@@ -1,0 +1,357 @@
+"""`NativePlane`: the packet plane whose packets are encrypted and sent by the thread of plane.c.
+
+Python decides: which viewer has which track, what a packet looks like in each format, what was asked for again. The
+thread does what happens for every packet of every viewer. Viewers over TCP are few and have no datagrams: the Python
+plane serves them beside it.
+"""
+
+import asyncio
+import ipaddress
+import socket
+import struct
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from cffi import FFI  # type: ignore[import-untyped]
+from structlog import get_logger
+
+from sfu_fleet import picture_ids
+from sfu_fleet.dtls import PROTECT, RtpContext
+from sfu_fleet.forwarder import DownTrack, PacketFormat, Position, PythonPlane, Splice, Track
+from sfu_fleet.ice import Address, MediaSocket
+from sfu_fleet.metrics import Metrics
+from sfu_fleet.native.build import NotBuiltError, library
+from sfu_fleet.rtp import RtpPacket
+
+# The longest that a packet of video waits for others to go with; the end of a frame and audio end the wait.
+WINDOW_NS: Final = 4_000_000
+REFRESH_S: Final = 0.1
+
+_INTERFACE: Final = """
+struct counters { uint64_t packets, octets, resent; };
+struct totals { uint64_t packets_out, bytes_out, packets_resent, send_failures, protect_failures, nack_unknown,
+    nack_budget, queue_overflows, system_calls, trains, waits, batches, processed; };
+struct plane *plane_open(int fd, void *protect, int64_t window_ns, int use_gso);
+void plane_close(struct plane *);
+int plane_uses_trains(const struct plane *);
+void plane_totals(struct plane *, struct totals *);
+struct lane *plane_lane(void);
+struct viewer *plane_attach(struct plane *, struct lane *, void *srtp, int fd, const char *address, int address_size,
+    uint32_t ssrc, int64_t first, int64_t sequence_offset, uint32_t timestamp_offset, uint16_t picture_shift,
+    uint16_t base_shift, struct counters *);
+int plane_begin(struct plane *, struct viewer *, int64_t first, int64_t sequence_offset);
+int plane_detach(struct plane *, struct viewer *);
+int plane_move(struct plane *, struct viewer *, int fd, const char *address, int address_size);
+int plane_discard(struct plane *, struct lane *);
+int plane_forward(struct plane *, struct lane *, const char *body, int size, int payload_size, int64_t sequence,
+    uint32_t timestamp, int picture_at, int wide, int base_at, int urgent);
+int plane_resend(struct plane *, struct viewer *, const uint16_t *numbers, int count);
+"""
+# Totals of the thread -> counters of `Traffic`, and -> reasons of drops.
+_TRAFFIC: Final = ("packets_out", "bytes_out", "packets_resent", "send_failures")
+_DROPS: Final = {
+    "protect_failures": "srtp_protect",
+    "nack_unknown": "nack_unknown",
+    "nack_budget": "nack_budget",
+    "queue_overflows": "plane_queue",
+}
+
+log = get_logger(__name__)
+ffi: Any = FFI()
+ffi.cdef(_INTERFACE)
+
+
+@cache
+def _load(path: Path) -> Any:  # noqa: ANN401 - a cffi library
+    return ffi.dlopen(str(path))
+
+
+class _Lane:
+    """One rewritten stream of a track, and its viewers."""
+
+    def __init__(self, handle: Any) -> None:  # noqa: ANN401 - a cffi pointer
+        self.handle = handle
+        self.viewers = 0
+        # Those that begin with the next packet that may be begun with.
+        self.waiting: list[DownTrack] = []
+
+
+class _Viewer:
+    """One down track on the thread. The thread uses `context` and `counters`, which live as long as this does."""
+
+    def __init__(
+        self,
+        track: Track,
+        lane: _Lane,
+        context: RtpContext,
+        counters: Any,  # noqa: ANN401 - a cffi struct
+        remote: Address,
+    ) -> None:
+        self.track = track
+        self.lane = lane
+        self.context = context
+        self.counters = counters
+        self.remote = remote
+        self.handle: Any = None
+
+
+class NativePlane:
+    """See `sfu_fleet.forwarder.PacketPlane`. `close` it before its socket."""
+
+    def __init__(
+        self, media_socket: MediaSocket, metrics: Metrics, *, trains: bool = True, window_ns: int = WINDOW_NS
+    ) -> None:
+        """Start the thread.
+
+        Raises:
+            NotBuiltError: there is no native plane on this machine.
+        """
+        self._lib = _load(library())
+        self._metrics = metrics
+        self._socket = media_socket
+        self._python = PythonPlane(media_socket, metrics)
+        # Those that the Python plane has, and those that it gets when the thread has let go of them.
+        self._streamed: dict[DownTrack, Track] = {}
+        self._changing: dict[DownTrack, tuple[int, Track]] = {}
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            self._handle = self._lib.plane_open(probe.fileno(), ffi.cast("void *", PROTECT), window_ns, int(trains))
+        if self._handle == ffi.NULL:
+            raise NotBuiltError("the thread could not be started")
+        self._lanes: dict[Track, dict[PacketFormat, _Lane]] = {}
+        self._viewers: dict[DownTrack, _Viewer] = {}
+        # Viewers whose last job has been queued, with the number of jobs after which the thread has let go of them.
+        self._leaving: list[tuple[int, _Viewer]] = []
+        self.queued = 0
+        """Jobs given to the thread so far."""
+        self._seen = ffi.new("struct totals *")
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(REFRESH_S, self._tick)
+
+    @property
+    def uses_trains(self) -> bool:
+        """Whether the kernel takes several packets to one viewer as one (UDP_SEGMENT)."""
+        return bool(self._lib.plane_uses_trains(self._handle))
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """What the thread counts."""
+        now = ffi.new("struct totals *")
+        self._lib.plane_totals(self._handle, now)
+        return {name: int(getattr(now, name)) for name, _ in ffi.typeof("struct totals").fields}
+
+    def attach(self, track: Track, down: DownTrack, splice: Splice | None = None) -> None:
+        """Let a viewer have a track."""
+        outbound, remote = down.transport.outbound, down.transport.agent.remote
+        if outbound is None or remote is None or down in self._viewers or down in self._streamed:
+            return
+        if splice is not None:
+            down.join(splice)
+        fd = self._socket.descriptor(remote)
+        if fd is None:
+            # If the thread has it still, it is the next `refresh` that hands it over.
+            if down not in self._changing:
+                self._stream(track, down)
+            else:
+                self._changing[down] = (self._changing[down][0], track)
+            return
+        lane = self._lanes.setdefault(track, {}).get(down.format)
+        if lane is None:
+            lane = self._lanes[track][down.format] = _Lane(self._made(self._lib.plane_lane()))
+        if not isinstance(down.counters, ffi.CData):
+            down.counters = ffi.new("struct counters *")
+        viewer = _Viewer(track, lane, outbound.rtp_context, down.counters, remote)
+        address = sockaddr(remote)
+        viewer.handle = self._made(
+            self._lib.plane_attach(
+                self._handle,
+                lane.handle,
+                ffi.cast("void *", viewer.context.address),
+                fd,
+                address,
+                len(address),
+                down.ssrc,
+                down.first,
+                down.sequence_offset,
+                down.timestamp_offset,
+                down.shift.picture,
+                down.shift.base,
+                viewer.counters,
+            )
+        )
+        self.queued += 1
+        lane.viewers += 1
+        if down.first < 0:
+            lane.waiting.append(down)
+        self._viewers[down] = viewer
+
+    def detach(self, track: Track, down: DownTrack) -> Position | None:
+        """Stop sending a track to a viewer."""
+        if self._streamed.pop(down, None) is not None:
+            return self._python.detach(track, down)
+        if self._changing.pop(down, None) is not None:
+            return track.position(down)
+        viewer = self._viewers.pop(down, None)
+        if viewer is None:
+            return None
+        lane = viewer.lane
+        if down in lane.waiting:
+            lane.waiting.remove(down)
+        self._lib.plane_detach(self._handle, viewer.handle)
+        self.queued += 1
+        self._leaving.append((self.queued, viewer))
+        lane.viewers -= 1
+        if lane.viewers == 0:
+            self._lib.plane_discard(self._handle, lane.handle)
+            self.queued += 1
+            lanes = self._lanes[track]
+            del lanes[down.format]
+            if not lanes:
+                del self._lanes[track]
+        return track.position(down)
+
+    def forward(self, track: Track, packet: RtpPacket, sequence: int, timestamp: int, *, keyframe: bool) -> None:
+        """Send a packet to all viewers of a track."""
+        # The thread keeps what it sends; what the track remembers is for positions.
+        if track.viewers:
+            self._python.forward(track, packet, sequence, timestamp, keyframe=keyframe)
+        elif not track.remember(sequence, timestamp, packet):
+            self._metrics.drop("late")
+            return
+        lanes = self._lanes.get(track)
+        if lanes is None:
+            return
+        payload_size = packet.payload_end - packet.payload_start
+        # Nothing of this frame comes after its last packet, and audio waits for nobody.
+        urgent = int(packet.marker or not track.starts_at_keyframe)
+        marks = picture_ids.read(track.encoding, packet)
+        for packet_format, lane in lanes.items():
+            if lane.waiting and (keyframe or not track.starts_at_keyframe):
+                self._begin(lane, sequence)
+            body = packet_format.apply(packet)
+            start = len(body) - payload_size
+            status = self._lib.plane_forward(
+                self._handle,
+                lane.handle,
+                body,
+                len(body),
+                payload_size,
+                sequence,
+                timestamp & 0xFFFFFFFF,
+                start + marks.picture_at if marks.picture_at >= 0 else 0,
+                marks.wide,
+                start + marks.base_at if marks.base_at >= 0 else 0,
+                urgent,
+            )
+            if status:
+                self._metrics.drop("plane_refused")
+            else:
+                self.queued += 1
+
+    def _begin(self, lane: _Lane, sequence: int) -> None:
+        for down in lane.waiting:
+            down.begin(sequence)
+            self._lib.plane_begin(self._handle, self._viewers[down].handle, down.first, down.sequence_offset)
+            self.queued += 1
+        lane.waiting.clear()
+
+    def resend(self, track: Track, down: DownTrack, sequences: Iterable[int], now: float) -> int:
+        """Send packets again that a viewer misses; how many the thread was asked for."""
+        if down in self._streamed:
+            return self._python.resend(track, down, sequences, now)
+        viewer = self._viewers.get(down)
+        numbers = [number & 0xFFFF for number in sequences]
+        if viewer is None or not numbers:
+            return 0
+        if self._lib.plane_resend(self._handle, viewer.handle, numbers, len(numbers)):
+            return 0
+        self.queued += 1
+        return len(numbers)
+
+    def close(self) -> None:
+        """Send what is queued and end the thread."""
+        self._timer.cancel()
+        for lanes in self._lanes.values():
+            for lane in lanes.values():
+                self._lib.plane_discard(self._handle, lane.handle)
+        self._lanes.clear()
+        self._count()
+        self._lib.plane_close(self._handle)
+        self._viewers.clear()
+        self._leaving.clear()
+
+    def refresh(self) -> None:
+        """Count what the thread did, follow viewers that moved, and let go of those that it has forgotten."""
+        processed = self._count()
+        while self._leaving and self._leaving[0][0] <= processed:
+            self._leaving.pop(0)
+        for down, (jobs, track) in list(self._changing.items()):
+            if jobs <= processed:
+                del self._changing[down]
+                self._settle(track, down)
+        for down, viewer in list(self._viewers.items()):
+            remote = down.transport.agent.remote
+            if remote is not None and remote != viewer.remote:
+                self._follow(down, viewer, remote)
+        for down, track in list(self._streamed.items()):
+            remote = down.transport.agent.remote
+            if remote is not None and self._socket.descriptor(remote) is not None:
+                self._streamed.pop(down)
+                self._python.detach(track, down)
+                self.attach(track, down)
+
+    def _follow(self, down: DownTrack, viewer: _Viewer, remote: Address) -> None:
+        fd = self._socket.descriptor(remote)
+        if fd is None:
+            # From UDP to TCP: what encrypts is the thread's until it has let go.
+            self.detach(viewer.track, down)
+            self._changing[down] = self.queued, viewer.track
+            return
+        viewer.remote = remote
+        address = sockaddr(remote)
+        self._lib.plane_move(self._handle, viewer.handle, fd, address, len(address))
+        self.queued += 1
+
+    def _settle(self, track: Track, down: DownTrack) -> None:
+        remote = down.transport.agent.remote
+        if remote is not None and self._socket.descriptor(remote) is None:
+            self._stream(track, down)
+        else:
+            self.attach(track, down)
+
+    def _stream(self, track: Track, down: DownTrack) -> None:
+        self._streamed[down] = track
+        self._python.attach(track, down)
+
+    @staticmethod
+    def _made(pointer: Any) -> Any:  # noqa: ANN401 - a cffi pointer
+        if pointer == ffi.NULL:
+            raise MemoryError
+        return pointer
+
+    def _tick(self) -> None:
+        self._timer = self._loop.call_later(REFRESH_S, self._tick)
+        self.refresh()
+
+    def _count(self) -> int:
+        now = ffi.new("struct totals *")
+        self._lib.plane_totals(self._handle, now)
+        traffic, seen = self._metrics.traffic, self._seen
+        for name in _TRAFFIC:
+            setattr(traffic, name, getattr(traffic, name) + getattr(now, name) - getattr(seen, name))
+        for name, reason in _DROPS.items():
+            if count := getattr(now, name) - getattr(seen, name):
+                self._metrics.drop(reason, count)
+        self._seen = now
+        return int(now.processed)
+
+
+def sockaddr(remote: Address) -> bytes:
+    """A UDP address as the kernel takes it (ip(7), ipv6(7))."""
+    if len(remote) == 4:
+        host, port, flow, scope = remote
+        packed = ipaddress.IPv6Address(str(host).partition("%")[0]).packed
+        return struct.pack("=H", socket.AF_INET6) + struct.pack("!HI", port, flow) + packed + struct.pack("=I", scope)
+    host, port = str(remote[0]), int(remote[1])
+    return struct.pack("=H", socket.AF_INET) + struct.pack("!H", port) + ipaddress.IPv4Address(host).packed + bytes(8)

@@ -1,0 +1,41 @@
+"""The benchmark's C: compiled as the native plane is, loaded through cffi."""
+
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from cffi import FFI  # type: ignore[import-untyped]
+
+from sfu_fleet.native import build
+
+_SOURCE: Final = Path(__file__).with_name("native.c")
+
+ffi: Any = FFI()
+ffi.cdef("""
+struct sinks *sinks_open(int core);
+int sinks_add(struct sinks *, int fd);
+uint64_t sinks_packets(struct sinks *);
+void sinks_close(struct sinks *);
+struct bound { int fd, core, viewers, packets, size, trains; void *protect; void **contexts; void *addresses;
+    double seconds, cpu_seconds; uint64_t sent, failed; };
+void bound_run(struct bound *);
+""")
+
+
+@cache
+def load() -> Any:  # noqa: ANN401 - a cffi library
+    """The library.
+
+    Raises:
+        sfu_fleet.native.build.NotBuiltError: there is no compiler.
+    """
+    command = build.compiler()
+    if command is None:
+        raise build.NotBuiltError("the benchmark needs a C compiler")
+    folder = Path(tempfile.mkdtemp(prefix="headrace-bench-sfu-"))
+    target = folder / "native.so"
+    flags = ["-std=gnu11", "-O2", "-shared", "-fPIC", "-pthread"]
+    subprocess.run([*command, *flags, "-o", str(target), str(_SOURCE)], check=True)
+    return ffi.dlopen(str(target))

@@ -1,0 +1,128 @@
+"""What is published: packets in the sizes that a real encoder makes them, VP8 and Opus by their headers."""
+
+import asyncio
+import os
+import struct
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Final
+
+import av
+import msgspec
+
+from tests.sfu_fleet.peer import AUDIO_SSRC, Peer, rtp_packet
+
+FRAME_RATE: Final = 30
+# As Chromium cuts video for an Ethernet path.
+_PAYLOAD: Final = 1_150
+_AUDIO_PAYLOAD: Final = 160
+_MARK: Final = struct.Struct("!4sQ")
+_MAGIC: Final = b"hdrc"
+# Descriptor and the start of a frame (RFC 7741, sections 4.2 and 4.3): a keyframe, another frame, a continuation.
+_KEY: Final = b"\x10\x00\x9d\x01\x2a"
+_DELTA: Final = b"\x10\x01\x00\x00\x00"
+_MORE: Final = b"\x00\x00\x00\x00\x00"
+
+
+class Frames(msgspec.Struct, frozen=True):
+    """Sizes of encoded frames in bytes, in order, each with whether it is a keyframe; and where they are from."""
+
+    sizes: tuple[tuple[int, bool], ...]
+    origin: str
+
+    @property
+    def packets_per_second(self) -> float:
+        """Video packets per second."""
+        return sum(-(-size // _PAYLOAD) for size, _ in self.sizes) / len(self.sizes) * FRAME_RATE
+
+
+def record(bit_rate: int, seconds: int = 6) -> Frames:
+    """Encode a moving test picture in real time's settings and keep the sizes."""
+    found: list[tuple[int, bool]] = []
+    with av.open(f"testsrc2=size=1280x720:rate={FRAME_RATE},noise=alls=20:allf=t", format="lavfi") as source:
+        encoder = av.CodecContext.create("libx264", "w")
+        assert isinstance(encoder, av.VideoCodecContext)
+        encoder.width, encoder.height, encoder.pix_fmt = 1280, 720, "yuv420p"
+        encoder.framerate = Fraction(FRAME_RATE)
+        encoder.bit_rate = bit_rate
+        encoder.gop_size = 2 * FRAME_RATE
+        kilobits = bit_rate // 1000
+        encoder.options = {
+            "preset": "ultrafast",
+            "tune": "zerolatency",
+            "x264-params": f"scenecut=0:vbv-maxrate={kilobits}:vbv-bufsize={kilobits // 2}",
+        }
+        for number, frame in enumerate(source.decode(video=0)):
+            if number >= seconds * FRAME_RATE:
+                break
+            frame.pict_type = 0
+            found += [(packet.size, packet.is_keyframe) for packet in encoder.encode(frame.reformat(format="yuv420p"))]
+    return Frames(tuple(found), f"libx264, 720p at {FRAME_RATE} frames/s, {bit_rate // 1000} kbit/s")
+
+
+class Publisher:
+    """Sends frames on time; `packets` counts what was sent."""
+
+    def __init__(self, peer: Peer, frames: Frames) -> None:
+        self._peer = peer
+        self._frames = frames
+        self._sequence = 1
+        self._audio_sequence = 1
+        self._number = 0
+        self.packets = 0
+
+    async def run(self, seconds: float) -> int:
+        """Send for so long; how many packets that were."""
+        before = self.packets
+        count = round(seconds * FRAME_RATE)
+        began = time.perf_counter()
+        for step in range(count):
+            await asyncio.sleep(max(0.0, began + step / FRAME_RATE - time.perf_counter()))
+            # A keyframe first: whoever has just joined begins with it.
+            self._send_frame(force_keyframe=step == 0)
+            for _ in range(2 if step % 3 else 1):
+                self._send_audio()
+        return self.packets - before
+
+    def _send_frame(self, *, force_keyframe: bool) -> None:
+        size, keyframe = self._frames.sizes[self._number % len(self._frames.sizes)]
+        keyframe = keyframe or force_keyframe
+        self._number += 1
+        parts = list(_parts(size))
+        for index, part in enumerate(parts):
+            prefix = (_KEY if keyframe else _DELTA) if index == 0 else _MORE
+            mark = _MARK.pack(_MAGIC, time.time_ns())
+            payload = prefix + mark + os.urandom(max(0, part - len(prefix) - len(mark)))
+            last = index == len(parts) - 1
+            self._send(rtp_packet(self._sequence, timestamp=self._number * 3000, payload=payload, marker=last))
+            self._sequence += 1
+
+    def _send_audio(self) -> None:
+        self._audio_sequence += 1
+        payload = _MARK.pack(_MAGIC, time.time_ns()) + bytes(_AUDIO_PAYLOAD)
+        packet = rtp_packet(
+            self._audio_sequence,
+            timestamp=self._audio_sequence * 960,
+            payload_type=111,
+            ssrc=AUDIO_SSRC,
+            payload=payload,
+            marker=False,
+        )
+        self._send(packet)
+
+    def _send(self, packet: bytes) -> None:
+        self._peer.send_rtp(packet)
+        self.packets += 1
+
+
+def sent_at(packet: bytes) -> int | None:
+    """When a decrypted packet was sent, in ns of the real-time clock."""
+    at = packet.find(_MAGIC, 12, 80)
+    return _MARK.unpack_from(packet, at)[1] if at >= 0 else None
+
+
+def _parts(size: int) -> Iterator[int]:
+    """Equal parts, as Chromium's packetizer makes them, so that they can go as one train."""
+    count = max(1, -(-size // _PAYLOAD))
+    yield from (size // count + (1 if index < size % count else 0) for index in range(count))

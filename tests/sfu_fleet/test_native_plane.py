@@ -1,0 +1,197 @@
+"""The native plane against the Python one: the same input gives the same bytes on the wire."""
+
+import asyncio
+import random
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from pylibsrtp import Policy
+
+from sfu_fleet import rtp
+from sfu_fleet.dtls import Outbound, SrtpKeys
+from sfu_fleet.forwarder import DownTrack, PacketFormat, PacketPlane, PythonPlane, Splice, Track
+from sfu_fleet.ice import MediaSocket
+from sfu_fleet.metrics import Metrics
+from sfu_fleet.native import build
+from sfu_fleet.native.plane import NativePlane
+from sfu_fleet.picture_ids import Shift
+from tests.sfu_fleet.conftest import eventually
+from tests.sfu_fleet.peer import rtp_packet
+
+# With the sizes of key and salt together.
+PROFILES = {Policy.SRTP_PROFILE_AES128_CM_SHA1_80: 30, Policy.SRTP_PROFILE_AEAD_AES_256_GCM: 44}
+
+
+class Scene:
+    """Viewers on sockets of their own, and a script of what happens, to be played to any plane."""
+
+    def __init__(self, seed: int, profile: int) -> None:
+        self.rng = random.Random(seed)
+        self.keys = [SrtpKeys(profile, "", b"", self.rng.randbytes(PROFILES[profile])) for _ in range(6)]
+        self.formats = [PacketFormat(96, 0, "", ()), PacketFormat(101, 3, "0", ((4, 5),))]
+        self.script = list(self._steps())
+
+    def _steps(self) -> Iterator[tuple[Any, ...]]:
+        sequences = [65_000, 400]
+        for viewer in range(4):
+            yield "attach", viewer
+        for step in range(500):
+            draw = self.rng.random()
+            layer = self.rng.randrange(2)
+            if draw < 0.02:
+                yield "attach", self.rng.randrange(6)
+            elif draw < 0.03:
+                yield "detach", self.rng.randrange(6)
+            elif draw < 0.06:
+                yield "switch", self.rng.randrange(6)
+            elif draw < 0.12:
+                yield "resend", self.rng.randrange(6), [self.rng.randrange(40) for _ in range(5)]
+            else:
+                sequences[layer] += 1 if self.rng.random() < 0.95 else self.rng.randrange(1, 4)
+                place = sequences[layer] - (self.rng.randrange(1, 5) if self.rng.random() < 0.03 else 0)
+                # Runs of equal sizes, as video has them, so that there are trains.
+                size = self.rng.choice([1100, 1100, 1100, 1100, 300, 0, 1300])
+                # X; I, L and T; a picture id of 7 or 15 bits, TL0PICIDX (RFC 7741, section 4.2).
+                picture = bytes((step % 128,)) if layer else (0x8000 | step % 0x8000).to_bytes(2, "big")
+                payload = b"\x90\xe0" + picture + bytes((step % 256, 0x20)) + self.rng.randbytes(size)
+                yield "packet", layer, place, step % 60 < 2, self.rng.random() < 0.2, payload[: 1 + size * 9]
+
+    async def play(
+        self, kind: str, monkeypatch: pytest.MonkeyPatch, **options: bool | int
+    ) -> tuple[list[list[bytes]], Metrics]:
+        """What arrived at each viewer, and what was counted."""
+        # Where a viewer's numbers begin is random otherwise.
+        monkeypatch.setattr("secrets.randbits", lambda _: 12_345)
+        metrics = Metrics()
+        media_socket = await MediaSocket.open("127.0.0.1", 0, metrics)
+        plane: PacketPlane = (
+            PythonPlane(media_socket, metrics) if kind == "python" else NativePlane(media_socket, metrics, **options)  # type: ignore[arg-type] # each its own
+        )
+        with viewers(len(self.keys)) as sockets:
+            self.tracks = [Track(starts_at_keyframe=True, encoding="vp8") for _ in range(2)]
+            self.downs: dict[int, tuple[int, DownTrack]] = {}
+            self.met: set[int] = set()
+            try:
+                for step in self.script:
+                    self._step(plane, step, sockets)
+                if isinstance(plane, NativePlane):
+                    wanted = plane.queued
+                    await eventually(lambda: plane.totals["processed"] >= wanted, "all is sent")
+                    plane.refresh()
+                await asyncio.sleep(0.05)
+            finally:
+                plane.close()
+                media_socket.close()
+            return [list(drain(sock)) for sock in sockets], metrics
+
+    def _step(self, plane: PacketPlane, step: tuple[Any, ...], sockets: list[socket.socket]) -> None:
+        match step:
+            case ("attach", viewer) if viewer not in self.met:
+                transport: Any = SimpleNamespace(
+                    outbound=Outbound(self.keys[viewer]), agent=SimpleNamespace(remote=sockets[viewer].getsockname())
+                )
+                down = DownTrack(transport, 1000 + viewer, self.formats[viewer % 2])
+                down.timestamp_offset = 77 * viewer
+                self.downs[viewer] = 0, down
+                self.met.add(viewer)
+                plane.attach(self.tracks[0], down)
+            case ("detach", viewer) if viewer in self.downs:
+                layer, down = self.downs.pop(viewer)
+                plane.detach(self.tracks[layer], down)
+            case ("switch", viewer) if viewer in self.downs:
+                self._switch(plane, viewer)
+            case ("resend", viewer, behind) if viewer in self.downs:
+                layer, down = self.downs[viewer]
+                track = self.tracks[layer]
+                numbers = [(track.highest - back + down.sequence_offset) & 0xFFFF for back in behind]
+                plane.resend(track, down, numbers, 1.0)
+            case ("packet", layer, place, keyframe, marker, payload):
+                packet = rtp.parse(rtp_packet(place & 0xFFFF, timestamp=place * 3, payload=payload, marker=marker))
+                plane.forward(self.tracks[layer], packet, place, place * 3, keyframe=keyframe)
+
+    def _switch(self, plane: PacketPlane, viewer: int) -> None:
+        layer, down = self.downs[viewer]
+        position = plane.detach(self.tracks[layer], down)
+        target = self.tracks[1 - layer]
+        if position is None:
+            plane.attach(target, down)
+        else:
+            first = target.highest + 1
+            splice = Splice(first, position.sequence + 1 - first, position.timestamp + 9, Shift(0x7FF0 + viewer, 250))
+            plane.attach(target, down, splice)
+        self.downs[viewer] = 1 - layer, down
+
+
+@contextmanager
+def viewers(count: int) -> Iterator[list[socket.socket]]:
+    sockets = []
+    for _ in range(count):
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * 1024 * 1024)
+        sock.bind(("127.0.0.1", 0))
+        sock.setblocking(False)
+        sockets.append(sock)
+    try:
+        yield sockets
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
+def drain(sock: socket.socket) -> Iterator[bytes]:
+    while True:
+        try:
+            yield sock.recv(4096)
+        except BlockingIOError:
+            return
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("seed", range(6))
+async def test_both_planes_send_the_same_bytes_in_the_same_order(
+    seed: int, profile: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = Scene(seed, profile)
+    expected, counted = await scene.play("python", monkeypatch)
+    assert sum(map(len, expected)) > 500
+    for options in ({}, {"trains": False}, {"window_ns": 0}):
+        sent, metrics = await scene.play("native", monkeypatch, **options)
+        assert [len(packets) for packets in sent] == [len(packets) for packets in expected]
+        assert sent == expected
+        for name in ("packets_out", "bytes_out", "packets_resent", "send_failures"):
+            assert getattr(metrics.traffic, name) == getattr(counted.traffic, name), name
+        assert metrics.drops == counted.drops
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_native_code_holds_under_the_sanitizers(seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    program = abusing(tmp_path_factory.getbasetemp() / "abuse")
+    run = subprocess.run([program, str(seed), "60000"], capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == 0, run.stderr[-4000:]
+    assert "60000 calls" in run.stdout
+
+
+@cache
+def abusing(target: Path) -> Path:
+    """tests/sfu_fleet/native/abuse.c with the plane in it, and the compiler's checks."""
+    command = build.compiler()
+    assert command is not None
+    flags = ["-std=gnu11", "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-pthread"]
+    source = Path(__file__).parent / "native" / "abuse.c"
+    subprocess.run([*command, *flags, f"-I{build.SOURCE.parent}", "-o", str(target), str(source)], check=True)
+    return target
+
+
+def test_a_machine_without_a_compiler_has_no_native_plane(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HEADRACE_NATIVE_CACHE", str(tmp_path))
+    for command, why in (("false", "the compiler failed"), ("no-such-compiler", "could not be run")):
+        monkeypatch.setenv("CC", command)
+        with pytest.raises(build.NotBuiltError, match=why):
+            build.library()
