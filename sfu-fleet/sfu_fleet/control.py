@@ -53,18 +53,18 @@ class Trickle(msgspec.Struct, frozen=True):
     etag: str | None = None
 
 
-class Restarted(msgspec.Struct, frozen=True):
-    """Answer of PATCH /v1/sessions/{session} when ICE was restarted: our fragment, the new ICE session's tag."""
-
-    fragment: str
-    etag: str
-
-
 class LayerChoice(msgspec.Struct, frozen=True):
     """Body of PUT /v1/sessions/{session}/layer: at most that layer, or with `paused` no video; neither is automatic."""
 
     layer: str | None = None
     paused: bool = False
+
+
+class Restarted(msgspec.Struct, frozen=True):
+    """Answer of PATCH /v1/sessions/{session} when ICE was restarted: our fragment, the new ICE session's tag."""
+
+    fragment: str
+    etag: str
 
 
 class Services(msgspec.Struct, frozen=True):

@@ -83,6 +83,9 @@ class Metrics(Collector):
         self.sessions_ended = Counter(
             "sfu_sessions_ended", "Sessions ended, by reason", ["kind", "reason"], registry=self.registry
         )
+        self.layer_decisions = Counter(
+            "sfu_layer_decisions", "Changes of a viewer's layer, by reason", ["reason"], registry=self.registry
+        )
         self.refused = Counter("sfu_refused", "Sessions refused, by problem code", ["code"], registry=self.registry)
         self.loop_lag = Histogram(
             "sfu_event_loop_lag_seconds",

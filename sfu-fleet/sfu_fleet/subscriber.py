@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from sfu_fleet import rtcp, sdp
-from sfu_fleet.adaptation import Adaptation, Choice, Decision, Estimate, Input, Layers, Report
+from sfu_fleet.adaptation import Adaptation, Choice, Decision, Estimate, Input, Layers, Reason, Report
 from sfu_fleet.dtls import DtlsState
 from sfu_fleet.errors import SdpRefused, UnknownLayer
 from sfu_fleet.forwarder import DownTrack, PacketFormat, PacketPlane
@@ -22,7 +22,7 @@ from sfu_fleet.negotiation import (
 from sfu_fleet.publisher import Publisher
 from sfu_fleet.rtcp import BitrateEstimate, KeyframeRequest, Nack, ReceiverReport, ReceptionReport, SenderReport
 from sfu_fleet.session import AdaptationInfo, Identity, MediaContext, Session, SessionInfo, State
-from sfu_fleet.switching import LayerSwitch
+from sfu_fleet.switching import UPWARD_PATIENCE_S, LayerSwitch
 from sfu_fleet.uplink import Layer, UplinkTrack
 
 # Sender reports whose time of sending is remembered for round trip times.
@@ -207,7 +207,9 @@ class Subscriber(Session):
             return
         self.decisions.append(decision)
         layers = self._video.uplink.layers
-        self._video.switch.to(None if decision.layer is None else layers[decision.layer])
+        self.context.metrics.layer_decisions.labels(decision.reason.value).inc()
+        patience_s = UPWARD_PATIENCE_S if decision.reason in {Reason.FITS, Reason.TRIAL} else 0.0
+        self._video.switch.to(None if decision.layer is None else layers[decision.layer], patience_s=patience_s)
         self.log.info("layer_decided", reason=decision.reason.value, layer=decision.layer, before=decision.before)
 
     def _adaptation_info(self) -> AdaptationInfo | None:

@@ -96,10 +96,10 @@ class Layer:
         for listener in list(self.keyframe_listeners.values()):
             listener(Keyframe(self, packet, sequence, timestamp, now))
 
-    def request_keyframe(self) -> None:
-        """Somebody needs a keyframe of this layer."""
+    def request_keyframe(self, *, patience_s: float = 0.0) -> None:
+        """Somebody needs a keyframe of this layer; with patience, in company of others who do."""
         if self.kind == "video":
-            self.keyframes.request()
+            self.keyframes.request(patience_s=patience_s)
 
 
 class UplinkTrack:
