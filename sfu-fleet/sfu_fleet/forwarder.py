@@ -15,6 +15,7 @@ from sfu_fleet.dtls import MAX_PACKET, SCRATCH_VIEW, SrtpError
 from sfu_fleet.ice import MediaSocket
 from sfu_fleet.metrics import Metrics
 from sfu_fleet.rtp import RtpPacket
+from sfu_fleet.rtx import RetransmissionStream
 from sfu_fleet.transport import Transport
 
 # A power of two, not larger than the replay window of SRTP: older packets could not be sent again.
@@ -57,6 +58,7 @@ class DownTrack:
         "packets",
         "resend_budget",
         "resend_window",
+        "rtx",
         "sequence_offset",
         "ssrc",
         "timestamp_offset",
@@ -74,6 +76,8 @@ class DownTrack:
         self.octets = 0
         self.resend_window = 0.0
         self.resend_budget = 0
+        # Where what is sent again goes; None: it is sent as it was, to the last bit.
+        self.rtx: RetransmissionStream | None = None
 
 
 class Track:
@@ -163,13 +167,19 @@ class PythonPlane:
                 self._metrics.drop("nack_budget")
                 continue
             down.resend_budget -= 1
-            if self._transmit(down, down.format.apply(entry[2]), sequence, entry[1]):
+            packet = entry[2]
+            body = down.format.apply(packet)
+            if down.rtx is not None:
+                body = down.rtx.wrap(body, packet.payload_end - packet.payload_start, number)
+            if len(body) <= MAX_PACKET and self._transmit(down, body, sequence, entry[1], down.rtx):
                 self._traffic.packets_out -= 1
                 self._traffic.packets_resent += 1
                 sent += 1
         return sent
 
-    def _transmit(self, down: DownTrack, body: bytes, sequence: int, timestamp: int) -> bool:
+    def _transmit(
+        self, down: DownTrack, body: bytes, sequence: int, timestamp: int, rtx: RetransmissionStream | None = None
+    ) -> bool:
         outbound, address = down.transport.outbound, down.transport.agent.remote
         if outbound is None or address is None:
             return False
@@ -178,9 +188,9 @@ class PythonPlane:
         rtp.IDENTITY.pack_into(
             SCRATCH_VIEW,
             2,
-            (sequence + down.sequence_offset) & 0xFFFF,
+            (sequence + down.sequence_offset) & 0xFFFF if rtx is None else rtx.next_number(),
             (timestamp + down.timestamp_offset) & 0xFFFFFFFF,
-            down.ssrc,
+            down.ssrc if rtx is None else rtx.ssrc,
         )
         try:
             length = outbound.protect_scratch(size)

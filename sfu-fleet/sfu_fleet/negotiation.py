@@ -38,12 +38,16 @@ class LocalTransport(msgspec.Struct, frozen=True):
 
 
 class TrackAgreement(msgspec.Struct, frozen=True):
-    """What both sides agreed on for one audio or video stream. `extensions` maps URI to id."""
+    """What both sides agreed on for one audio or video stream. `extensions` maps URI to id.
+
+    `rtx` is the format in which packets are sent again (RFC 4588), if not in their own.
+    """
 
     kind: str
     mid: str
     codec: Codec
     extensions: dict[str, int]
+    rtx: Codec | None = None
 
 
 class Agreement(msgspec.Struct, frozen=True):
@@ -56,11 +60,15 @@ class Agreement(msgspec.Struct, frozen=True):
 
 
 class Outgoing(msgspec.Struct, frozen=True):
-    """A publisher's stream as it is described to a viewer. `ssrc` is the one that this viewer will see."""
+    """A publisher's stream as it is described to a viewer. `ssrc` is the one that this viewer will see.
+
+    `rtx_ssrc` is the one under which packets are sent again; 0 where that is not offered.
+    """
 
     kind: str
     codec: Codec
     ssrc: int
+    rtx_ssrc: int = 0
 
 
 def random_ice_string(length: int) -> str:
@@ -96,8 +104,9 @@ def answer_publisher(offer: Description, local: LocalTransport) -> Agreement:
         agreed = msgspec.structs.replace(codec, feedback=_uplink_feedback(media.kind, codec))
         wanted = (MID, *FORWARDED_EXTENSIONS[media.kind])
         extensions = {uri: media.extensions[uri] for uri in wanted if uri in media.extensions}
-        writer.accept(media.kind, media.mid, "recvonly", agreed, extensions, reduced=media.rtcp_reduced)
-        tracks.append(TrackAgreement(media.kind, media.mid, agreed, extensions))
+        rtx = _rtx_of(media, agreed)
+        writer.accept(media.kind, media.mid, "recvonly", agreed, extensions, reduced=media.rtcp_reduced, rtx=rtx)
+        tracks.append(TrackAgreement(media.kind, media.mid, agreed, extensions, rtx=rtx))
     return Agreement(writer.text(), peer, client, tuple(tracks))
 
 
@@ -106,8 +115,10 @@ def offer_viewer(outgoing: Sequence[Outgoing], local: LocalTransport, stream: st
     writer = _Writer(local, setup="actpass", mixed=True)
     for mid, track in enumerate(outgoing):
         extensions = {uri: _OFFERED_IDS[uri] for uri in (MID, *FORWARDED_EXTENSIONS[track.kind])}
-        writer.accept(track.kind, str(mid), "sendonly", offered_codec(track), extensions, reduced=True)
-        writer.source(track, stream)
+        codec = offered_codec(track)
+        rtx = _offered_rtx(codec) if track.rtx_ssrc else None
+        writer.accept(track.kind, str(mid), "sendonly", codec, extensions, reduced=True, rtx=rtx)
+        writer.source(track, stream, rtx=rtx)
     return writer.text()
 
 
@@ -130,7 +141,8 @@ def accept_answer(outgoing: Sequence[Outgoing], answer: Description) -> Agreemen
         allowed = (MID, *FORWARDED_EXTENSIONS[track.kind])
         extensions = {uri: _OFFERED_IDS[uri] for uri in allowed if uri in media.extensions}
         accepted.append(media)
-        tracks.append(TrackAgreement(track.kind, str(mid), codec, extensions))
+        rtx = _rtx_of(media, codec) if track.rtx_ssrc else None
+        tracks.append(TrackAgreement(track.kind, str(mid), codec, extensions, rtx=rtx))
     _require_tracks(outgoing, tracks)
     peer = _peer_transport(answer, accepted)
     if peer.setup == "actpass":
@@ -167,9 +179,10 @@ def answer_viewer(outgoing: Sequence[Outgoing], offer: Description, local: Local
         extensions = {uri: media.extensions[uri] for uri in wanted if uri in media.extensions}
         feedback = tuple(value for value in _FEEDBACK[track.kind] if value in codec.feedback)
         agreed = msgspec.structs.replace(codec, feedback=feedback)
-        writer.accept(track.kind, media.mid, "sendonly", agreed, extensions, reduced=media.rtcp_reduced)
-        writer.source(track, stream)
-        tracks.append(TrackAgreement(track.kind, media.mid, agreed, extensions))
+        rtx = _rtx_of(media, agreed) if track.rtx_ssrc else None
+        writer.accept(track.kind, media.mid, "sendonly", agreed, extensions, reduced=media.rtcp_reduced, rtx=rtx)
+        writer.source(track, stream, rtx=rtx)
+        tracks.append(TrackAgreement(track.kind, media.mid, agreed, extensions, rtx=rtx))
     return Agreement(writer.text(), peer, client, tuple(tracks))
 
 
@@ -188,6 +201,19 @@ def offered_codec(track: Outgoing) -> Codec:
         parameters=parameters,
         feedback=_FEEDBACK[track.kind],
     )
+
+
+def _offered_rtx(codec: Codec) -> Codec:
+    """The retransmission format of a codec of ours: its number is the next one."""
+    return Codec(codec.payload_type + 1, "rtx", codec.clock_rate, parameters={"apt": str(codec.payload_type)})
+
+
+def _rtx_of(media: Media, codec: Codec) -> Codec | None:
+    """The retransmission format that a peer lists for a codec; of use only where losses are reported."""
+    if "nack" not in codec.feedback:
+        return None
+    wanted = str(codec.payload_type)
+    return next((c for c in media.codecs if c.encoding == "rtx" and c.parameters.get("apt") == wanted), None)
 
 
 def _uplink_feedback(kind: str, codec: Codec) -> tuple[str, ...]:
@@ -244,13 +270,22 @@ class _Writer:
         self._lines: list[str] = []
 
     def accept(
-        self, kind: str, mid: str, direction: str, codec: Codec, extensions: dict[str, int], *, reduced: bool
+        self,
+        kind: str,
+        mid: str,
+        direction: str,
+        codec: Codec,
+        extensions: dict[str, int],
+        *,
+        reduced: bool,
+        rtx: Codec | None = None,
     ) -> None:
-        """Write a section with one codec."""
+        """Write a section with one codec and the format in which its packets are sent again."""
         address, port = self._local.candidates[0]
         payload_type = codec.payload_type
+        formats = f"{payload_type} {rtx.payload_type}" if rtx is not None else f"{payload_type}"
         self._lines += [
-            f"m={kind} {port} UDP/TLS/RTP/SAVPF {payload_type}",
+            f"m={kind} {port} UDP/TLS/RTP/SAVPF {formats}",
             f"c=IN {_family(address)} {address}",
         ]
         if mid:
@@ -264,6 +299,8 @@ class _Writer:
         if codec.fmtp:
             self._lines.append(f"a=fmtp:{payload_type} {codec.fmtp}")
         self._lines += [f"a=rtcp-fb:{payload_type} {value}" for value in codec.feedback]
+        if rtx is not None:
+            self._lines += [f"a=rtpmap:{rtx.payload_type} {rtx.rtpmap}", f"a=fmtp:{rtx.payload_type} {rtx.fmtp}"]
         self._lines += [
             f"a=ice-ufrag:{self._local.ufrag}",
             f"a=ice-pwd:{self._local.password}",
@@ -272,12 +309,17 @@ class _Writer:
         ]
         self._lines += candidate_lines(self._local.candidates, self._local.tcp_candidates)
 
-    def source(self, track: Outgoing, stream: str) -> None:
+    def source(self, track: Outgoing, stream: str, *, rtx: Codec | None = None) -> None:
         """Write the source description of a stream that we send. One CNAME for all: they share a clock."""
         self._lines += [
             f"a=msid:{stream} {stream}-{track.kind}",
             f"a=ssrc:{track.ssrc} cname:{stream}",
         ]
+        if rtx is not None:
+            self._lines += [
+                f"a=ssrc-group:FID {track.ssrc} {track.rtx_ssrc}",
+                f"a=ssrc:{track.rtx_ssrc} cname:{stream}",
+            ]
 
     def reject(self, media: Media) -> None:
         """Write a section with port zero (RFC 3264, section 6)."""

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 
-from sfu_fleet import rtcp, rtp, sdp
+from sfu_fleet import rtcp, rtp, rtx, sdp
 from sfu_fleet.codecs import Codec
 from sfu_fleet.dtls import DtlsState
 from sfu_fleet.forwarder import PacketPlane, Track
@@ -60,6 +60,12 @@ class UplinkTrack:
         self.sender_report = None
         return self.reception
 
+    def is_repaired(self, packet: RtpPacket) -> bool:
+        """Whether a retransmission has come in the packet's place already."""
+        if self.losses is None or not self.losses.repaired or self.reception is None:
+            return False
+        return self.reception.number(packet.sequence) in self.losses.repaired
+
     def starts_keyframe(self, packet: RtpPacket) -> bool:
         """Whether a keyframe begins here; never for audio."""
         return self._starts_keyframe is not None and self._starts_keyframe(packet)
@@ -104,6 +110,9 @@ class Publisher(Session):
         self.peer_ufrag = self.agreement.peer.ufrag
         self.tracks = [UplinkTrack(agreement) for agreement in self.agreement.tracks]
         self._by_payload_type = {track.codec.payload_type: track for track in self.tracks}
+        self._by_rtx_payload_type = {
+            track.agreement.rtx.payload_type: track for track in self.tracks if track.agreement.rtx is not None
+        }
         self._by_ssrc: dict[int, UplinkTrack] = {}
         self._video = next((track for track in self.tracks if track.kind == "video"), None)
         self._keyframes = KeyframeRequests(self._ask_for_keyframe)
@@ -136,6 +145,9 @@ class Publisher(Session):
             self.context.metrics.drop("rtp_malformed")
             return
         uplink = self._by_ssrc.get(packet.ssrc)
+        if uplink is None and packet.payload_type in self._by_rtx_payload_type:
+            self._repair(packet, now)
+            return
         if uplink is None or uplink.ssrc != packet.ssrc:
             uplink = self._route(packet, now)
             if uplink is None:
@@ -232,7 +244,8 @@ class Publisher(Session):
 
     def _receive(self, uplink: UplinkTrack, packet: RtpPacket, now: float) -> None:
         reception = uplink.reception
-        extended = reception.receive(packet.sequence, packet.timestamp, now) if reception else None
+        late = uplink.is_repaired(packet)
+        extended = reception.receive(packet.sequence, packet.timestamp, now) if reception and not late else None
         if extended is None:
             self.context.metrics.drop("late")
             return
@@ -258,6 +271,23 @@ class Publisher(Session):
         except ValueError:
             # A header extension that leads outside of its packet shows only when it is rewritten.
             self.context.metrics.drop("rtp_malformed")
+
+    def _repair(self, packet: RtpPacket, now: float) -> None:
+        """Take a retransmission (RFC 4588) for the packet that is missing."""
+        uplink = self._by_rtx_payload_type[packet.payload_type]
+        if uplink.reception is None or uplink.losses is None:
+            self.context.metrics.drop("rtx_unneeded")
+            return
+        original = rtx.unwrap(packet, uplink.codec.payload_type, uplink.reception.ssrc)
+        if original is None:
+            # Chromium probes the way with padding on this stream.
+            return
+        extended = uplink.reception.number(original.sequence)
+        if not uplink.losses.is_missing(extended):
+            self.context.metrics.drop("rtx_unneeded")
+            return
+        self._receive(uplink, original, now)
+        uplink.losses.repair(extended)
 
     def _sound_alone(self, now: float) -> bool:
         """Whether a publisher who offered video sends sound alone: a camera that is off, or an encoder without one."""

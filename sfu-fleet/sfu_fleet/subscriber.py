@@ -19,6 +19,7 @@ from sfu_fleet.negotiation import (
 )
 from sfu_fleet.publisher import Publisher, UplinkTrack
 from sfu_fleet.rtcp import KeyframeRequest, Nack, ReceiverReport, ReceptionReport, SenderReport
+from sfu_fleet.rtx import RetransmissionStream
 from sfu_fleet.session import Identity, MediaContext, Session, SessionInfo, State
 
 # Sender reports whose time of sending is remembered for round trip times.
@@ -56,7 +57,12 @@ class Subscriber(Session):
         self._plane = plane
         self._traffic = context.metrics.traffic
         self.publisher = publisher
-        self._outgoing = tuple(Outgoing(uplink.kind, uplink.codec, secrets.randbits(32)) for uplink in publisher.tracks)
+        self._outgoing = tuple(
+            Outgoing(
+                uplink.kind, uplink.codec, secrets.randbits(32), secrets.randbits(32) if uplink.kind == "video" else 0
+            )
+            for uplink in publisher.tracks
+        )
         self.legs: list[Leg] = []
         self._tracks: tuple[TrackAgreement, ...] = ()
         self.rtt_ms: float | None = None
@@ -141,6 +147,10 @@ class Subscriber(Session):
             uplink = uplinks[track.kind]
             packet_format = _format(uplink.agreement, track)
             self.legs.append(Leg(uplink, DownTrack(self.transport, ssrcs[track.kind], packet_format)))
+        rtx_ssrcs = {track.kind: track.rtx_ssrc for track in self._outgoing}
+        for leg, track in zip(self.legs, agreement.tracks, strict=True):
+            if track.rtx is not None:
+                leg.down.rtx = RetransmissionStream(track.rtx.payload_type, rtx_ssrcs[track.kind])
         self.state = State.CONNECTING
         self.transport.start(agreement.peer.fingerprints, dtls_client=agreement.dtls_client)
 

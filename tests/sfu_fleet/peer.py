@@ -104,14 +104,19 @@ class Peer(asyncio.DatagramProtocol):
             f"setup:{setup}",
         ]
 
-    def publish_offer(self, *, video: str | None = "VP8", audio: bool = True, setup: str = "actpass") -> str:
+    def publish_offer(
+        self, *, video: str | None = "VP8", audio: bool = True, setup: str = "actpass", rtx: str = ""
+    ) -> str:
         sections = []
         if audio:
             sections.append(("audio", "111", ["rtpmap:111 opus/48000/2", f"ssrc:{AUDIO_SSRC} cname:peer"]))
         if video is not None:
             payload_type, lines = VIDEO_LINES[video]
             feedback = [f"rtcp-fb:{payload_type} {value}" for value in ("nack", "nack pli", "goog-remb")]
-            sections.append(("video", payload_type, [*lines, *feedback, f"ssrc:{VIDEO_SSRC} cname:peer"]))
+            if rtx:
+                feedback += [f"rtpmap:{rtx} rtx/90000", f"fmtp:{rtx} apt={payload_type}"]
+            formats = f"{payload_type} {rtx}".rstrip()
+            sections.append(("video", formats, [*lines, *feedback, f"ssrc:{VIDEO_SSRC} cname:peer"]))
         return self._description(sections, "sendonly", setup)
 
     def view_offer(self, *, setup: str = "actpass", video_payload_type: str = "120") -> str:
@@ -119,14 +124,14 @@ class Peer(asyncio.DatagramProtocol):
         sections = [("audio", "109", ["rtpmap:109 opus/48000/2"]), ("video", video_payload_type, lines)]
         return self._description(sections, "recvonly", setup)
 
-    def view_answer(self, offer: str, *, setup: str = "active") -> str:
-        """Accept every section of an offer with its first payload type."""
+    def view_answer(self, offer: str, *, setup: str = "active", rtx: bool = False) -> str:
+        """Accept every section of an offer with its first payload type, or with that and the one of retransmissions."""
         sections = []
         for block in offer.replace("\r", "").split("\nm=")[1:]:
             words = block.split("\n", 1)[0].split()
             wanted = ("a=rtpmap", "a=fmtp", "a=rtcp-fb", "a=extmap")
             lines = [line[2:] for line in block.split("\n") if line.startswith(wanted)]
-            sections.append((words[0], words[3], lines))
+            sections.append((words[0], " ".join(words[3:]) if rtx else words[3], lines))
         return self._description(sections, "recvonly", setup)
 
     def _description(self, sections: list[tuple[str, str, list[str]]], direction: str, setup: str) -> str:
