@@ -16,13 +16,15 @@ from sfu_fleet.sdp import Description, Fingerprint, Media, TransportParameters
 MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
 AUDIO_LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 VIDEO_ORIENTATION = "urn:3gpp:video-orientation"
+DEPENDENCY_DESCRIPTOR = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
 
 # Extensions whose values mean the same to a viewer as to us, so that they travel on. The others describe one hop only.
-FORWARDED_EXTENSIONS = {"audio": (AUDIO_LEVEL,), "video": (VIDEO_ORIENTATION,)}
+FORWARDED_EXTENSIONS = {"audio": (AUDIO_LEVEL,), "video": (VIDEO_ORIENTATION, DEPENDENCY_DESCRIPTOR)}
 # Ids in our own offers: the same for every viewer, so that one rewritten packet serves all of them.
-_OFFERED_IDS = {MID: 1, AUDIO_LEVEL: 2, VIDEO_ORIENTATION: 3}
+_OFFERED_IDS = {MID: 1, AUDIO_LEVEL: 2, VIDEO_ORIENTATION: 3, DEPENDENCY_DESCRIPTOR: 4}
 _OFFERED_PAYLOAD_TYPES = {"opus": 111, "vp8": 96, "vp9": 98, "h264": 102, "av1": 104}
 _FEEDBACK = {"audio": (), "video": ("nack", "nack pli", "ccm fir")}
+_PLAYED_EVERYWHERE = frozenset({"baseline", "constrained-baseline"})
 
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -77,7 +79,9 @@ def random_ice_string(length: int) -> str:
 
 
 def answer_publisher(offer: Description, local: LocalTransport) -> Agreement:
-    """Answer a publisher: one video codec and Opus, each the first that the offer lists and that we forward.
+    """Answer a publisher: one video codec and Opus, the first of each that the offer lists and that we forward.
+
+    H.264 is taken in the profile that every viewer plays, if it is listed in several.
 
     Raises:
         SdpRefused: nothing in the offer can be forwarded, or its transport is not one that we speak.
@@ -86,7 +90,7 @@ def answer_publisher(offer: Description, local: LocalTransport) -> Agreement:
     for media in offer.media:
         if media.rejected or media.direction not in {"sendrecv", "sendonly"} or media.kind in taken:
             continue
-        codec = next((codec for codec in media.codecs if is_forwardable(media.kind, codec)), None)
+        codec = _preferred(media)
         if codec is not None:
             taken[media.kind] = (media, codec)
     if not taken:
@@ -201,6 +205,16 @@ def offered_codec(track: Outgoing) -> Codec:
         parameters=parameters,
         feedback=_FEEDBACK[track.kind],
     )
+
+
+def _preferred(media: Media) -> Codec | None:
+    """The codec that we take of a publisher's section."""
+    forwardable = [codec for codec in media.codecs if is_forwardable(media.kind, codec)]
+    if not forwardable or forwardable[0].encoding != "h264":
+        return forwardable[0] if forwardable else None
+    # Safari lists High first; Firefox, and Chromium without a hardware decoder, offer to receive Constrained Baseline.
+    common = (codec for codec in forwardable if codec.encoding == "h264" and h264_profile(codec) in _PLAYED_EVERYWHERE)
+    return next((codec for codec in common if codec.parameters.get("packetization-mode") == "1"), forwardable[0])
 
 
 def _offered_rtx(codec: Codec) -> Codec:
