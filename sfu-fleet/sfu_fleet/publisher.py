@@ -8,6 +8,7 @@ from sfu_fleet import rtcp, rtp, rtx, sdp
 from sfu_fleet.codecs import Codec
 from sfu_fleet.dtls import DtlsState
 from sfu_fleet.forwarder import PacketPlane, Track
+from sfu_fleet.health import StreamHealth
 from sfu_fleet.keyframe_requests import KeyframeRequests
 from sfu_fleet.keyframes import detector
 from sfu_fleet.loss import LossTracker
@@ -37,6 +38,7 @@ class UplinkTrack:
         self.reception: Reception | None = None
         self.losses: LossTracker | None = None
         self.lost_before = 0
+        self.health = StreamHealth(self.codec.clock_rate)
         # The publisher's latest sender report and when it came, for translation to viewers.
         self.sender_report: tuple[SenderReport, float] | None = None
         self._starts_keyframe = detector(self.codec.encoding) if self.kind == "video" else None
@@ -58,6 +60,7 @@ class UplinkTrack:
         self.reception = Reception(packet.ssrc, self.codec.clock_rate)
         self.losses = LossTracker() if "nack" in self.codec.feedback else None
         self.sender_report = None
+        self.health.restarted()
         return self.reception
 
     def is_repaired(self, packet: RtpPacket) -> bool:
@@ -98,6 +101,7 @@ class Publisher(Session):
         self._ssrc = secrets.randbits(32)
         self._loop = asyncio.get_running_loop()
         self.live = False
+        self._warned: set[str] = set()
         # When the first packet came that could be forwarded.
         self._first_at: float | None = None
         self.packets = 0
@@ -168,6 +172,7 @@ class Publisher(Session):
             if uplink is None or uplink.reception is None or uplink.ssrc != packet.ssrc:
                 continue
             uplink.reception.on_sender_report(packet, now)
+            uplink.health.report(packet)
             uplink.sender_report = (packet, now)
             for listener in list(self.sender_report_listeners.values()):
                 listener(uplink)
@@ -175,10 +180,12 @@ class Publisher(Session):
     def request_keyframe(self) -> None:
         """A viewer needs a keyframe."""
         if self._video is not None:
+            self._video.health.asked(self._loop.time())
             self._keyframes.request()
 
     def report(self, now: float) -> None:
         """Send receiver reports and the bitrate that we take; called every second."""
+        self._look_at_health(now)
         sources = [track.reception for track in self.tracks if track.reception is not None]
         if not sources:
             return
@@ -189,6 +196,15 @@ class Publisher(Session):
         if video is not None and video.ssrc is not None and "goog-remb" in video.codec.feedback:
             compound += rtcp.pack_remb(self._ssrc, self._uplink_bitrate, [video.ssrc])
         self.transport.send_rtcp(compound)
+
+    def _look_at_health(self, now: float) -> None:
+        found: set[str] = set()
+        for track in self.tracks:
+            track.health.look(now)
+            found |= track.health.warnings
+        if found - self._warned:
+            self._warned = found
+            self.log.warning("stream_unhealthy", warnings=sorted(found))
 
     def finish(self) -> None:
         """Stop timers and say good-bye."""
@@ -207,6 +223,7 @@ class Publisher(Session):
             packets_in=self.packets,
             bytes_in=self.octets,
             packets_lost=sum(track.lost for track in self.tracks),
+            warnings=sorted(self._warned),
         )
 
     def _route(self, packet: RtpPacket, now: float) -> UplinkTrack | None:
@@ -261,7 +278,9 @@ class Publisher(Session):
             self.context.metrics.drop("late")
             return
         keyframe = uplink.starts_keyframe(packet)
+        uplink.health.packet(extended, packet.timestamp)
         if keyframe:
+            uplink.health.keyframe()
             self._keyframes.served()
         if not self.live and (keyframe or self._video is None or self._sound_alone(now)):
             self.live = True

@@ -34,7 +34,10 @@ class State(StrEnum):
 
 
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A session as the control API shows it. `reason` says why it failed or was closed."""
+    """A session as the control API shows it. `reason` says why it failed or was closed.
+
+    `warnings` are those of `health.Trouble`, about what a publisher sends.
+    """
 
     session: str
     room: str
@@ -55,6 +58,7 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     keyframe_requests: int
     nacks: int
     rtt_ms: float | None
+    warnings: list[str]
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -185,6 +189,7 @@ class Session(ABC):
         bytes_out: int = 0,
         packets_lost: int = 0,
         rtt_ms: float | None = None,
+        warnings: list[str] | None = None,
     ) -> SessionInfo:
         """The common part of `info`, with what the kind of session knows."""
         identity = self.identity
@@ -208,4 +213,5 @@ class Session(ABC):
             keyframe_requests=self.keyframe_requests,
             nacks=self.nacks,
             rtt_ms=rtt_ms,
+            warnings=warnings or [],
         )
