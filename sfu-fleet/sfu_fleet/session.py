@@ -56,7 +56,10 @@ class AdaptationInfo(msgspec.Struct, frozen=True):
 
 
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A session as the control API shows it. `reason` says why it failed or was closed."""
+    """A session as the control API shows it. `reason` says why it failed or was closed.
+
+    `warnings` are those of `health.Trouble`, about what a publisher sends.
+    """
 
     session: str
     room: str
@@ -79,6 +82,7 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     rtt_ms: float | None
     layers: list[LayerInfo]
     adaptation: AdaptationInfo | None
+    warnings: list[str]
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -211,6 +215,7 @@ class Session(ABC):
         rtt_ms: float | None = None,
         layers: list[LayerInfo] | None = None,
         adaptation: AdaptationInfo | None = None,
+        warnings: list[str] | None = None,
     ) -> SessionInfo:
         """The common part of `info`, with what the kind of session knows."""
         identity = self.identity
@@ -236,4 +241,5 @@ class Session(ABC):
             rtt_ms=rtt_ms,
             layers=layers or [],
             adaptation=adaptation,
+            warnings=warnings or [],
         )

@@ -21,6 +21,7 @@ from sfu_fleet.negotiation import (
 )
 from sfu_fleet.publisher import Publisher
 from sfu_fleet.rtcp import BitrateEstimate, KeyframeRequest, Nack, ReceiverReport, ReceptionReport, SenderReport
+from sfu_fleet.rtx import RetransmissionStream
 from sfu_fleet.session import AdaptationInfo, Identity, MediaContext, Session, SessionInfo, State
 from sfu_fleet.switching import UPWARD_PATIENCE_S, LayerSwitch
 from sfu_fleet.uplink import Layer, UplinkTrack
@@ -65,7 +66,12 @@ class Subscriber(Session):
         self._plane = plane
         self._traffic = context.metrics.traffic
         self.publisher = publisher
-        self._outgoing = tuple(Outgoing(uplink.kind, uplink.codec, secrets.randbits(32)) for uplink in publisher.tracks)
+        self._outgoing = tuple(
+            Outgoing(
+                uplink.kind, uplink.codec, secrets.randbits(32), secrets.randbits(32) if uplink.kind == "video" else 0
+            )
+            for uplink in publisher.tracks
+        )
         self.legs: list[Leg] = []
         self._tracks: tuple[TrackAgreement, ...] = ()
         self.rtt_ms: float | None = None
@@ -185,6 +191,10 @@ class Subscriber(Session):
             uplink = uplinks[track.kind]
             packet_format = _format(uplink.agreement, track)
             self.legs.append(self._make_leg(uplink, DownTrack(self.transport, ssrcs[track.kind], packet_format)))
+        rtx_ssrcs = {track.kind: track.rtx_ssrc for track in self._outgoing}
+        for leg, track in zip(self.legs, agreement.tracks, strict=True):
+            if track.rtx is not None:
+                leg.down.rtx = RetransmissionStream(track.rtx.payload_type, rtx_ssrcs[track.kind])
         self.state = State.CONNECTING
         self.transport.start(agreement.peer.fingerprints, dtls_client=agreement.dtls_client)
 

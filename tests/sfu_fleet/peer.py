@@ -116,6 +116,7 @@ class Peer(asyncio.DatagramProtocol):
         setup: str = "actpass",
         rids: tuple[str, ...] = (),
         group: tuple[int, ...] = (),
+        rtx: str = "",
     ) -> str:
         sections = []
         if audio:
@@ -130,7 +131,9 @@ class Peer(asyncio.DatagramProtocol):
                 extensions = ((TRANSPORT_CC, TRANSPORT_CC_URI), (MID, MID_URI), (STREAM_ID, STREAM_ID_URI))
                 sources = [f"extmap:{identifier} {uri}" for identifier, uri in extensions]
                 sources += [*(f"rid:{rid} send" for rid in rids), f"simulcast:send {';'.join(rids)}"]
-            sections.append(("video", payload_type, [*lines, *feedback, *sources]))
+            if rtx:
+                feedback += [f"rtpmap:{rtx} rtx/90000", f"fmtp:{rtx} apt={payload_type}"]
+            sections.append(("video", f"{payload_type} {rtx}".rstrip(), [*lines, *feedback, *sources]))
         return self._description(sections, "sendonly", setup)
 
     def view_offer(self, *, setup: str = "actpass", video_payload_type: str = "120") -> str:
@@ -138,14 +141,14 @@ class Peer(asyncio.DatagramProtocol):
         sections = [("audio", "109", ["rtpmap:109 opus/48000/2"]), ("video", video_payload_type, lines)]
         return self._description(sections, "recvonly", setup)
 
-    def view_answer(self, offer: str, *, setup: str = "active") -> str:
-        """Accept every section of an offer with its first payload type."""
+    def view_answer(self, offer: str, *, setup: str = "active", rtx: bool = False) -> str:
+        """Accept every section of an offer with its first payload type, or with that and the one of retransmissions."""
         sections = []
         for block in offer.replace("\r", "").split("\nm=")[1:]:
             words = block.split("\n", 1)[0].split()
             wanted = ("a=rtpmap", "a=fmtp", "a=rtcp-fb", "a=extmap")
             lines = [line[2:] for line in block.split("\n") if line.startswith(wanted)]
-            sections.append((words[0], words[3], lines))
+            sections.append((words[0], " ".join(words[3:]) if rtx else words[3], lines))
         return self._description(sections, "recvonly", setup)
 
     def _description(self, sections: list[tuple[str, str, list[str]]], direction: str, setup: str) -> str:

@@ -22,6 +22,7 @@ from sfu_fleet.metrics import Metrics
 from sfu_fleet.native import build
 from sfu_fleet.native.plane import NativePlane
 from sfu_fleet.picture_ids import Shift
+from sfu_fleet.rtx import RetransmissionStream
 from tests.sfu_fleet.conftest import eventually
 from tests.sfu_fleet.peer import rtp_packet
 
@@ -106,6 +107,8 @@ class Scene:
                 )
                 down = DownTrack(transport, 1000 + viewer, self.formats[viewer % 2])
                 down.timestamp_offset = 77 * viewer
+                if viewer % 3:
+                    down.rtx = RetransmissionStream(97, 2000 + viewer)
                 self.downs[viewer] = 0, down
                 self.met.add(viewer)
                 plane.attach(self.tracks[0], down)

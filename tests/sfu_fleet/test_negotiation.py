@@ -50,7 +50,8 @@ def test_chromium_gets_one_video_codec_and_opus_in_its_own_order() -> None:
     answer = sdp.parse(agreement.sdp)
     audio, video, data = answer.media
     assert (audio.direction, video.direction) == ("recvonly", "recvonly")
-    assert len(video.codecs) == 1
+    assert [codec.encoding for codec in video.codecs] == ["vp8", "rtx"]
+    assert video.codecs[1].parameters == {"apt": "96"}
     assert video.codecs[0].feedback == ("nack", "nack pli", "ccm fir", "goog-remb", "transport-cc")
     assert video.transport.setup == "passive"
     assert data.rejected

@@ -19,7 +19,7 @@ from structlog import get_logger
 
 from sfu_fleet import picture_ids
 from sfu_fleet.dtls import PROTECT, RtpContext
-from sfu_fleet.forwarder import DownTrack, PacketFormat, Position, PythonPlane, Splice, Track
+from sfu_fleet.forwarder import Counters, DownTrack, PacketFormat, Position, PythonPlane, Splice, Track
 from sfu_fleet.ice import Address, IceAgent, MediaSocket
 from sfu_fleet.metrics import Metrics
 from sfu_fleet.native.build import NotBuiltError, library
@@ -30,7 +30,7 @@ WINDOW_NS: Final = 4_000_000
 REFRESH_S: Final = 0.1
 
 _INTERFACE: Final = """
-struct counters { uint64_t packets, octets, resent; };
+struct counters { uint64_t packets, octets, resent; uint32_t rtx_sequence; };
 struct totals { uint64_t packets_out, bytes_out, packets_resent, send_failures, protect_failures, nack_unknown,
     nack_budget, queue_overflows, system_calls, trains, waits, batches, processed; };
 struct plane *plane_open(int fd, void *protect, int64_t window_ns, int use_gso);
@@ -40,7 +40,7 @@ void plane_totals(struct plane *, struct totals *);
 struct lane *plane_lane(void);
 struct viewer *plane_attach(struct plane *, struct lane *, void *srtp, int fd, const char *address, int address_size,
     uint32_t ssrc, int64_t first, int64_t sequence_offset, uint32_t timestamp_offset, uint16_t picture_shift,
-    uint16_t base_shift, struct counters *);
+    uint16_t base_shift, uint8_t rtx_type, uint32_t rtx_ssrc, struct counters *);
 int plane_begin(struct plane *, struct viewer *, int64_t first, int64_t sequence_offset);
 int plane_detach(struct plane *, struct viewer *);
 int plane_move(struct plane *, struct viewer *, int fd, const char *address, int address_size);
@@ -162,8 +162,7 @@ class NativePlane:
         lane = self._lanes.setdefault(track, {}).get(down.format)
         if lane is None:
             lane = self._lanes[track][down.format] = _Lane(self._made(self._lib.plane_lane()))
-        if not isinstance(down.counters, ffi.CData):
-            down.counters = ffi.new("struct counters *")
+        _give_counters(down)
         viewer = _Viewer(track, lane, outbound.rtp_context, down.counters, remote)
         address = sockaddr(remote)
         viewer.handle = self._made(
@@ -180,6 +179,8 @@ class NativePlane:
                 down.timestamp_offset,
                 down.shift.picture,
                 down.shift.base,
+                down.rtx.payload_type if down.rtx is not None else 0,
+                down.rtx.ssrc if down.rtx is not None else 0,
                 viewer.counters,
             )
         )
@@ -333,6 +334,7 @@ class NativePlane:
             self.attach(track, down)
 
     def _stream(self, track: Track, down: DownTrack) -> None:
+        _take_counters(down)
         self._streamed[down] = track
         self._python.attach(track, down)
 
@@ -357,6 +359,26 @@ class NativePlane:
                 self._metrics.drop(reason, count)
         self._seen = now
         return int(now.processed)
+
+
+def _give_counters(down: DownTrack) -> None:
+    """Let the thread count, from where Python stopped. Whoever counts also numbers what is sent again."""
+    old = down.counters
+    if isinstance(old, ffi.CData):
+        return
+    last = down.rtx.sequence if down.rtx is not None else 0
+    down.counters = ffi.new("struct counters *", (old.packets, old.octets, old.resent, last))
+
+
+def _take_counters(down: DownTrack) -> None:
+    """Let Python count, from where the thread stopped, which has let go of the viewer."""
+    old: Any = down.counters
+    if not isinstance(old, ffi.CData):
+        return
+    down.counters = Counters()
+    down.counters.packets, down.counters.octets, down.counters.resent = old.packets, old.octets, old.resent
+    if down.rtx is not None:
+        down.rtx.sequence = old.rtx_sequence & 0xFFFF
 
 
 def sockaddr(remote: Address) -> bytes:

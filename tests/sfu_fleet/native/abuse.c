@@ -75,7 +75,8 @@ int main(int argc, char **argv) {
                 known->lane = l;
                 known->viewer = plane_attach(plane, lanes[l], known->context, draw(2) ? fd : other, &sinks[draw(SINKS)], sizeof *sinks,
                                              draw(1000), draw(2) ? -1 : sequences[l], draw(65536), draw(1000),
-                                             (uint16_t)draw(40000), (uint16_t)draw(300), known->counters);
+                                             (uint16_t)draw(40000), (uint16_t)draw(300), (uint8_t)(draw(2) * draw(256)),
+                                             draw(1000), known->counters);
                 break;
             case 1:
                 if (!known->viewer) break;
@@ -113,7 +114,7 @@ int main(int argc, char **argv) {
             default: {
                 int size = draw(20) ? (int)draw(5) * 300 + 12 : (int)draw(MAX_PACKET + 8);
                 int64_t sequence = draw(30) ? ++sequences[l] : sequences[l] - draw(1200);
-                plane_forward(plane, lanes[l], body, size, size, sequence, draw(1u << 30), (int)draw(30) - 2,
+                plane_forward(plane, lanes[l], body, size, draw(9) ? (size - 12) / 2 : (int)draw(2100) - 5, sequence, draw(1u << 30), (int)draw(30) - 2,
                               (int)draw(2), (int)draw(2100) - 2, draw(5) == 0);
             }
         }
