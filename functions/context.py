@@ -9,6 +9,7 @@ from pymongo import AsyncMongoClient
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from functions.api import ice_servers
 from functions.archive.recaller import Recaller
 from functions.settings import Settings
 from functions.sfu_client import SfuClient
@@ -83,7 +84,7 @@ def build_context(settings: Settings) -> Context:
     """Connect lazily: a dependency that is down at start makes the process unready, not dead.
 
     Raises:
-        SettingsError: the key set cannot be read.
+        SettingsError: the key set cannot be read, or another setting cannot be used.
     """
     try:
         keys = KeyRing.from_jwks(settings.jwt_keys)
@@ -93,6 +94,7 @@ def build_context(settings: Settings) -> Context:
         trusted_proxies = TrustedProxies(parse_networks(settings.trusted_proxies))
     except ValueError as error:
         raise SettingsError("HEADRACE_TRUSTED_PROXIES", str(error)) from None
+    ice_servers.check(settings)
     redis = connect_redis(settings.redis_url)
     mongodb = connect_mongodb(settings.mongodb_uri)
     tokens = Tokens(keys)

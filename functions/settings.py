@@ -49,6 +49,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "HEADRACE_TRUSTED_PROXIES", "networks whose X-Forwarded-For is believed, as 10.0.0.0/8; none by default"
         ),
     ] = ()
+    ice_servers: Annotated[
+        tuple[str, ...],
+        setting("HEADRACE_ICE_SERVERS", "stun:, turn: and turns: URLs that clients are told of; none are needed"),
+    ] = ()
+    turn_secret: Annotated[
+        str, setting("HEADRACE_TURN_SECRET", "static-auth-secret that coturn has as well; TURN needs it")
+    ] = ""
+    turn_lifetime_s: Annotated[
+        int, setting("HEADRACE_TURN_LIFETIME_S", "seconds that TURN credentials are good for", ge=60)
+    ] = 43_200
     drain_deadline_s: Annotated[
         float, setting("HEADRACE_DRAIN_DEADLINE_S", "seconds that clients get to move at SIGTERM", ge=0, le=120)
     ] = 8.0

@@ -40,6 +40,13 @@ class Session(msgspec.Struct, frozen=True):
     etag: str
 
 
+class Restarted(msgspec.Struct, frozen=True):
+    """The worker's ICE credentials and candidates after a restart, as an SDP fragment."""
+
+    fragment: str
+    etag: str
+
+
 class RecordingInfo(msgspec.Struct, frozen=True):
     """A recording as its worker describes it."""
 
@@ -85,9 +92,15 @@ class SfuClient:
         """Hand over a viewer's answer to the worker's offer."""
         await self._call("answer", claims, session, "PUT", "/answer", {"sdp": sdp})
 
-    async def trickle(self, claims: Claims, session: str, fragment: str, etag: str | None) -> None:
-        """Hand over a trickle ICE fragment (RFC 8840)."""
-        await self._call("trickle", claims, session, "PATCH", "", {"fragment": fragment, "etag": etag})
+    async def trickle(self, claims: Claims, session: str, fragment: str, etag: str | None) -> Restarted | None:
+        """Hand over a trickle ICE fragment (RFC 8840); the worker's side of it where that restarted ICE."""
+        body = {"fragment": fragment, "etag": etag}
+        response = await self._call("trickle", claims, session, "PATCH", "", body)
+        return msgspec.json.decode(response.content, type=Restarted) if response.status_code == 200 else None
+
+    async def choose(self, claims: Claims, session: str, layer: str | None, *, paused: bool) -> None:
+        """Hand over a viewer's choice of layer."""
+        await self._call("choose", claims, session, "PUT", "/layer", {"layer": layer, "paused": paused})
 
     async def end(self, claims: Claims, session: str) -> None:
         """End a session."""
@@ -160,12 +173,12 @@ class SfuClient:
 
     async def _call(
         self, call: str, claims: Claims, session: str, method: str, suffix: str, body: dict[str, Any] | None
-    ) -> None:
+    ) -> httpx.Response:
         worker = await self._fleet.find(session.partition("-")[0])
         # What is not of the form of an id never becomes part of a URL.
         if worker is None or not _is_id(session):
             raise SfuError(404, "unknown_session", "there is no such media session")
-        await self._request(call, worker, claims, method, f"/v1/sessions/{session}{suffix}", body)
+        return await self._request(call, worker, claims, method, f"/v1/sessions/{session}{suffix}", body)
 
     async def _request(
         self, call: str, worker: Worker, claims: Claims, method: str, path: str, body: dict[str, Any] | None

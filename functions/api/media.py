@@ -1,16 +1,19 @@
 """WHIP (RFC 9725) in and WHEP (draft-ietf-wish-whep) out: the same exchange with a worker, over HTTP."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from litestar import Request, Response, delete, patch, post
+import msgspec
+from litestar import Request, Response, delete, patch, post, put
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema, SecurityRequirement
 from litestar.openapi.spec.enums import OpenAPIType
-from litestar.params import FromPath
+from litestar.params import FromPath, JSONBody
+from litestar.response.base import ASGIResponse
 from litestar.types import ControllerRouterHandler
 
+from functions.api import ice_servers
 from functions.api.auth import room_claims_of
 from functions.context import Context
 from shared.security.tokens import Claims, Grant
@@ -24,6 +27,25 @@ Kind = Literal["whip", "whep"]
 _GRANTS: dict[Kind, Grant] = {"whip": Grant.PUBLISH, "whep": Grant.SUBSCRIBE}
 _ROOM_TOKEN: list[SecurityRequirement] = [{"room": []}]
 _ANSWERED = {201: ResponseSpec(str, media_type=SDP, description="SDP answer; Location and ETag name the session")}
+
+_RESTARTED = {
+    200: ResponseSpec(str, media_type=TRICKLE, description="ICE was restarted: the worker's side, and a new ETag"),
+    204: ResponseSpec(None, description="taken"),
+}
+
+
+class _Created(Response[str]):
+    """A session with its ICE servers: a `Link` header for each, since not every encoder takes a list apart."""
+
+    def __init__(self, content: str, *, links: list[str], **named: Any) -> None:  # noqa: ANN401 - Litestar's own
+        super().__init__(content, **named)
+        self._links = links
+
+    def to_asgi_response(self, *arguments: Any, **named: Any) -> ASGIResponse:  # noqa: ANN401 - Litestar's own
+        response = super().to_asgi_response(*arguments, **named)
+        for link in self._links:
+            response.headers.add("link", link)
+        return response
 
 
 def _takes(media_type: str) -> type[Operation]:
@@ -70,20 +92,54 @@ async def watch(
 
 @patch(
     ["/v1/rooms/{room_id:str}/whip/{session:str}", "/v1/rooms/{room_id:str}/whep/{session:str}"],
-    summary="Trickle ICE candidates",
+    summary="Trickle ICE candidates, or restart ICE",
     tags=["media"],
     security=_ROOM_TOKEN,
-    status_code=204,
+    responses=_RESTARTED,
     operation_class=_takes(TRICKLE),
 )
 async def trickle(
     request: Request[Any, Any, Any], room_id: FromPath[str], session: FromPath[str], context: NamedDependency[Context]
-) -> None:
-    """A trickle ICE fragment (RFC 8840). Workers are ICE-lite and learn addresses from checks: it may be left out."""
+) -> Response[str | None]:
+    """A trickle ICE fragment (RFC 8840). Workers are ICE-lite and learn addresses from checks: it may be left out.
+
+    With a new `ice-ufrag` and `ice-pwd` it restarts ICE (RFC 9725, section 4.3.3): 200 with the worker's fragment and
+    the new `ETag`. Else 204.
+    """
     claims = _claims(request, room_id, context, _kind_of(request))
     fragment = await _text(request, TRICKLE)
     etag = request.headers.get("if-match")
-    await context.sfu.trickle(claims, session, fragment, etag.strip('"') if etag else None)
+    restarted = await context.sfu.trickle(claims, session, fragment, etag.strip('"') if etag else None)
+    if restarted is None:
+        return Response(None, status_code=204)
+    headers = {"etag": f'"{restarted.etag}"'}
+    return Response(restarted.fragment, status_code=200, media_type=TRICKLE, headers=headers)
+
+
+class LayerChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a viewer wants of a simulcast: at most that layer, or with `paused` no video. With neither it is ours."""
+
+    layer: Annotated[str, msgspec.Meta(min_length=1, max_length=16)] | None = None
+    paused: bool = False
+
+
+@put(
+    "/v1/rooms/{room_id:str}/whep/{session:str}/layer",
+    summary="Choose a layer",
+    tags=["media"],
+    security=_ROOM_TOKEN,
+    status_code=204,
+)
+async def choose_layer(
+    request: Request[Any, Any, Any],
+    room_id: FromPath[str],
+    session: FromPath[str],
+    data: JSONBody[LayerChoice],
+    context: NamedDependency[Context],
+) -> None:
+    """Choose the most that this viewer wants to get, or no video. `{}` leaves it to the worker again."""
+    claims = _claims(request, room_id, context, "whep")
+    await context.sfu.choose(claims, session, data.layer, paused=data.paused)
 
 
 @delete(
@@ -104,11 +160,13 @@ async def _exchange(request: Request[Any, Any, Any], room_id: str, context: Cont
     claims = _claims(request, room_id, context, kind)
     offer = await _text(request, SDP)
     session = await (context.sfu.publish(claims, offer) if kind == "whip" else context.sfu.subscribe(claims, offer))
-    return Response(
+    servers = ice_servers.for_person(context.settings, claims.sub)
+    return _Created(
         session.sdp,
         status_code=201,
         media_type=SDP,
         headers={"location": f"/v1/rooms/{claims.room}/{kind}/{session.session}", "etag": f'"{session.etag}"'},
+        links=ice_servers.links(servers),
     )
 
 
@@ -133,4 +191,4 @@ async def _text(request: Request[Any, Any, Any], media_type: str) -> str:
         raise Problem(400, "malformed", "Bad request", "the body is not UTF-8") from None
 
 
-ROUTES: list[ControllerRouterHandler] = [publish, watch, trickle, hang_up]
+ROUTES: list[ControllerRouterHandler] = [publish, watch, trickle, choose_layer, hang_up]

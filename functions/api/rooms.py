@@ -12,6 +12,7 @@ from litestar.openapi.spec import SecurityRequirement
 from litestar.params import FromPath, JSONBody
 from litestar.types import ControllerRouterHandler
 
+from functions.api import ice_servers
 from functions.api.auth import (
     ENCODER_LIFETIME_S,
     IDENTITY_LIFETIME_S,
@@ -115,7 +116,8 @@ async def create_token(
             raise Problem(403, "forbidden", "Not allowed", "only the room's owner gets encoder tokens")
         return TokenResponse(sign_encoder(context, identity, room.id), ENCODER_LIFETIME_S, "streamer")
     token = sign_participant(context, identity, room.id, owner=owner)
-    return TokenResponse(token, ROOM_LIFETIME_S, "streamer" if owner else "viewer")
+    servers = ice_servers.for_person(context.settings, identity.sub)
+    return TokenResponse(token, ROOM_LIFETIME_S, "streamer" if owner else "viewer", servers)
 
 
 def _described(room: Room, *, live: bool, viewers: int) -> RoomResponse:

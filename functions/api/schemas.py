@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from functions.api.ice_servers import IceServer
+
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=40, description="display name", examples=["Ana"])]
 Title = Annotated[str, msgspec.Meta(min_length=1, max_length=100, description="title", examples=["Late night synths"])]
 Role = Literal["streamer", "viewer"]
@@ -58,11 +60,12 @@ class TokenRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class TokenResponse(msgspec.Struct, frozen=True):
-    """A room token and what its holder is in the room."""
+    """A room token and what its holder is in the room; `ice_servers` are what `RTCPeerConnection` takes."""
 
     token: str
     expires_in_s: int
     role: Role
+    ice_servers: tuple[IceServer, ...] = ()
 
 
 class CreatedRoomResponse(msgspec.Struct, frozen=True):

@@ -226,7 +226,7 @@ class Adaptation:
     def _step_down(self, at: float, carried: float, reason: Reason) -> Decision | None:
         """Congestion: at once to what is carried, unless the last step has not shown its effect yet."""
         self._well_since, self._fits_since = at, None
-        if self.layer is None or at - self._went_down_at < SETTLE_S:
+        if self.layer is None or not self._ladder() or at - self._went_down_at < SETTLE_S:
             return None
         target = self._fitting(min(carried, self._cost(self.layer) - 1))
         if target == self.layer:
@@ -295,7 +295,7 @@ class Adaptation:
         # The chosen one is not sent at present: in the order of the offer then.
         return [index for index in sent if index < limit] or sent[:1]
 
-    def _fitting(self, bitrate: float) -> int | None:
-        """The dearest layer that the bitrate pays for, else the cheapest."""
+    def _fitting(self, bitrate: float) -> int:
+        """The dearest layer that the bitrate pays for, else the cheapest. There must be one."""
         ladder = self._ladder()
         return next((index for index in reversed(ladder) if self._costs[index] <= bitrate), ladder[0])

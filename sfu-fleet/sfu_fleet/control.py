@@ -10,6 +10,7 @@ from litestar.params import FromPath, JSONBody
 from litestar.response import Stream
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from sfu_fleet import trickle
 from sfu_fleet.errors import Forbidden, Malformed, SfuError, Unauthorized, UnknownSession
 from sfu_fleet.metrics import Metrics
 from sfu_fleet.recording.ranges import UnsatisfiableRangeError, parse_range
@@ -54,6 +55,20 @@ class Trickle(msgspec.Struct, frozen=True):
 
     fragment: str
     etag: str | None = None
+
+
+class LayerChoice(msgspec.Struct, frozen=True):
+    """Body of PUT /v1/sessions/{session}/layer: at most that layer, or with `paused` no video; neither is automatic."""
+
+    layer: str | None = None
+    paused: bool = False
+
+
+class Restarted(msgspec.Struct, frozen=True):
+    """Answer of PATCH /v1/sessions/{session} when ICE was restarted: our fragment, the new ICE session's tag."""
+
+    fragment: str
+    etag: str
 
 
 class Services(msgspec.Struct, frozen=True):
@@ -155,12 +170,25 @@ async def answer_session(
     _owned(state, session, caller).answer(session, data.sdp)
 
 
-@patch("/v1/sessions/{session:str}", status_code=204)
+@patch("/v1/sessions/{session:str}")
 async def trickle_session(
     session: FromPath[str], data: JSONBody[Trickle], state: AppState, caller: NamedDependency[Claims]
+) -> Response[Restarted | None]:
+    """Take trickled candidates (204), or restart ICE and answer our side of it (200)."""
+    restarted = _owned(state, session, caller).trickle(session, data.fragment, data.etag)
+    if restarted is None:
+        return Response(None, status_code=204)
+    tracks = restarted.agreed_tracks
+    fragment = trickle.restarted(restarted.local_transport(), tracks[0], [track.mid for track in tracks])
+    return Response(Restarted(fragment, restarted.etag), status_code=200)
+
+
+@put("/v1/sessions/{session:str}/layer", status_code=204)
+async def choose_layer(
+    session: FromPath[str], data: JSONBody[LayerChoice], state: AppState, caller: NamedDependency[Claims]
 ) -> None:
-    """Take trickled candidates."""
-    _owned(state, session, caller).trickle(session, data.fragment, data.etag)
+    """Take a viewer's choice of layer."""
+    _owned(state, session, caller).choose(session, data.layer, paused=data.paused)
 
 
 @delete("/v1/sessions/{session:str}", status_code=204)
@@ -257,6 +285,7 @@ def build_app(services: Services) -> Litestar:
             create_session,
             answer_session,
             trickle_session,
+            choose_layer,
             delete_session,
             list_sessions,
             start_recording,

@@ -96,14 +96,15 @@ PROTECT: Final = int(ffi.cast("uintptr_t", ffi.addressof(lib, "srtp_protect")))
 
 
 class RtpContext:
-    """A libsrtp session for one thread that is not Python's: `address` is its handle. Keep this while it is used.
+    """A libsrtp session for RTP to one peer, used by one thread at a time: `address` is its handle as a number.
 
-    Sessions are not safe to share between threads, so that of `Outbound` is not this one. No SSRC may be used in both.
+    One for good, whoever uses it: it counts how often each SSRC's sequence numbers wrapped (RFC 3711, section 3.3.1).
     """
 
     def __init__(self, keys: SrtpKeys) -> None:
         self._session = _session(keys.profile, keys.outbound, Policy.SSRC_ANY_OUTBOUND)
-        self.address: Final = int(ffi.cast("uintptr_t", self._session._srtp[0]))  # noqa: SLF001
+        self.handle: Final = self._session._srtp[0]  # noqa: SLF001
+        self.address: Final = int(ffi.cast("uintptr_t", self.handle))
 
 
 class Outbound:
@@ -114,9 +115,10 @@ class Outbound:
     """
 
     def __init__(self, keys: SrtpKeys) -> None:
-        self._keys = keys
-        self._rtp_context: RtpContext | None = None
+        # Two sessions of the same keys: that of RTP may be lent to the thread of the native plane.
+        self.rtp_context = RtpContext(keys)
         # Called through the handle, one crossing per packet: Session.protect copies three times and raises on 1,356 B.
+        self._rtp_handle = self.rtp_context.handle
         self._session = _session(keys.profile, keys.outbound, Policy.SSRC_ANY_OUTBOUND)
         self._handle = self._session._srtp[0]  # noqa: SLF001
 
@@ -127,19 +129,10 @@ class Outbound:
             SrtpError: libsrtp refused it, for instance because its sequence number is far in the past.
         """
         _SCRATCH.length[0] = length
-        status = lib.srtp_protect(self._handle, _SCRATCH.cdata, _SCRATCH.length)
+        status = lib.srtp_protect(self._rtp_handle, _SCRATCH.cdata, _SCRATCH.length)
         if status:
             raise SrtpError(ERRORS[status])
         return int(_SCRATCH.length[0])
-
-    def rtp_context(self) -> RtpContext:
-        """The session of the same keys for a thread that sends RTP in our place.
-
-        One for good: it counts how often each SSRC's sequence numbers wrapped (RFC 3711, section 3.3.1).
-        """
-        if self._rtp_context is None:
-            self._rtp_context = RtpContext(self._keys)
-        return self._rtp_context
 
     def protect_rtcp(self, data: bytes) -> bytes:
         """Encrypt an RTCP compound."""

@@ -114,11 +114,11 @@ class Malformed(SfuError):  # noqa: N818 - the term of the control API
 
 
 class RestartUnsupported(SfuError):  # noqa: N818 - the term of the control API
-    """An ICE restart (RFC 8445, section 9) was asked for."""
+    """An ICE restart (RFC 8445, section 9) was asked for where there is nothing to restart yet."""
 
     code = "restart_unsupported"
     status = 422
-    title = "ICE restart is not supported"
+    title = "There is no ICE session to restart"
 
 
 class EtagMismatch(SfuError):  # noqa: N818 - the term of the control API

@@ -35,6 +35,7 @@ from sfu_fleet.ice import MediaSocket
 from sfu_fleet.metrics import Metrics
 from sfu_fleet.picture_ids import NO_SHIFT, Marks, Shift
 from sfu_fleet.rtp import RtpPacket
+from sfu_fleet.rtx import RetransmissionStream
 from sfu_fleet.transport import Transport
 
 # A power of two, not larger than the replay window of SRTP: older packets could not be sent again.
@@ -105,6 +106,7 @@ class DownTrack:
         "format",
         "resend_budget",
         "resend_window",
+        "rtx",
         "sequence_offset",
         "shift",
         "ssrc",
@@ -123,6 +125,8 @@ class DownTrack:
         self.counters = Counters()
         self.resend_window = 0.0
         self.resend_budget = 0
+        # Where what is sent again goes; None: it is sent as it was, to the last bit.
+        self.rtx: RetransmissionStream | None = None
 
     def begin(self, sequence: int) -> None:
         """Begin with this number of the track.
@@ -258,8 +262,11 @@ class PythonPlane:
                 self._metrics.drop("nack_budget")
                 continue
             down.resend_budget -= 1
-            body = self._shift(track, down.shift, entry[2], down.format.apply(entry[2]))
-            if self._transmit(down, body, sequence, entry[1]):
+            packet = entry[2]
+            body = self._shift(track, down.shift, packet, down.format.apply(packet))
+            if down.rtx is not None:
+                body = down.rtx.wrap(body, packet.payload_end - packet.payload_start, number)
+            if len(body) <= MAX_PACKET and self._transmit(down, body, sequence, entry[1], down.rtx):
                 self._traffic.packets_out -= 1
                 self._traffic.packets_resent += 1
                 down.counters.resent += 1
@@ -274,7 +281,9 @@ class PythonPlane:
         payload_start = len(body) - (packet.payload_end - packet.payload_start)
         return picture_ids.apply(picture_ids.read(track.encoding, packet), by, body, payload_start)
 
-    def _transmit(self, down: DownTrack, body: bytes, sequence: int, timestamp: int) -> bool:
+    def _transmit(
+        self, down: DownTrack, body: bytes, sequence: int, timestamp: int, rtx: RetransmissionStream | None = None
+    ) -> bool:
         outbound, address = down.transport.outbound, down.transport.agent.remote
         if outbound is None or address is None:
             return False
@@ -283,9 +292,9 @@ class PythonPlane:
         rtp.IDENTITY.pack_into(
             SCRATCH_VIEW,
             2,
-            (sequence + down.sequence_offset) & 0xFFFF,
+            (sequence + down.sequence_offset) & 0xFFFF if rtx is None else rtx.next_number(),
             (timestamp + down.timestamp_offset) & 0xFFFFFFFF,
-            down.ssrc,
+            down.ssrc if rtx is None else rtx.ssrc,
         )
         try:
             length = outbound.protect_scratch(size)

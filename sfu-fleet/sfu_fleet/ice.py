@@ -1,34 +1,48 @@
-"""ICE-lite (RFC 8445) for every session of a worker over one UDP socket.
+"""ICE-lite (RFC 8445) for every session of a worker over one port.
 
 A lite agent only answers connectivity checks. A check names its session by the user name fragment and proves it with
 the password; from then on the address it came from stands for the session. A packet from any other address costs one
-look-up and gets no answer.
+look-up and gets no answer, and no answer is longer than its question.
 """
 
 import asyncio
+import errno
 import socket
 import struct
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Final, Protocol
 
 import msgspec
 from aioice import stun
 from structlog import get_logger
 
+from sfu_fleet.ice_tcp import StreamAddress, Streams
 from sfu_fleet.metrics import Metrics
 from sfu_fleet.negotiation import random_ice_string
 
-Address = tuple[str, int]
+# How many parts an address has says which way its packets go: UDP over IPv4, TCP, UDP over IPv6. Sending costs one
+# look-up by that number.
+Address = tuple[str, int] | StreamAddress | tuple[str, int, int, int]
+_IPV4: Final = 2
+_TCP: Final = 3
+_IPV6: Final = 4
 
 MAX_ADDRESSES = 8
 RECEIVE_BUFFER = SEND_BUFFER = 4 * 1024 * 1024
 _USERNAME = 0x0006
 _ROLE_CONFLICT = (487, "Role Conflict")
+# So long after its last packet an address may be another session's: the port of a peer that has gone.
+QUIET_S = 5.0
+# A free UDP port may be taken for TCP or on the other family.
+_PORT_TRIES = 20
 
 log = get_logger(__name__)
 
 
 class IceHandler(Protocol):
-    """What a session does with the packets of its peer."""
+    """What a session does with the packets of its peer. `heard_at` is when it last sent something authentic."""
+
+    heard_at: float
 
     def on_dtls(self, data: bytes) -> None:
         """A DTLS record layer datagram, not authenticated yet."""
@@ -53,101 +67,144 @@ class Credentials(msgspec.Struct, frozen=True):
 
 
 class IceAgent:
-    """The ICE side of one session. `remote` is where its packets go, as soon as the peer has proved itself."""
+    """The ICE side of one session. `remote` is where its packets go, as soon as the peer has proved itself.
+
+    During a restart (RFC 8445, section 9) `retiring` are the credentials from before: checks with them are answered
+    until the first one with the new credentials has come.
+    """
 
     def __init__(self, credentials: Credentials, handler: IceHandler) -> None:
         self.credentials = credentials
+        self.retiring: Credentials | None = None
         self.handler = handler
-        self.key = credentials.password.encode()
         self.remote: Address | None = None
         self.nominated = False
         # Addresses that sent a valid check, oldest first.
         self.addresses: dict[Address, None] = {}
 
+    @property
+    def key(self) -> bytes:
+        """The key of our answers."""
+        return self.credentials.password.encode()
+
 
 class MediaSocket(asyncio.DatagramProtocol):
-    """The worker's UDP socket: demultiplexes STUN, DTLS and SRTP (RFC 7983) to the sessions."""
+    """The worker's port: demultiplexes STUN, DTLS and SRTP (RFC 7983) to the sessions, whichever way they came."""
 
-    def __init__(self, sock: socket.socket, metrics: Metrics) -> None:
-        self._sock = sock
+    def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._traffic = metrics.traffic
         self._by_ufrag: dict[str, IceAgent] = {}
         self._by_address: dict[Address, IceAgent] = {}
-        self._transport: asyncio.BaseTransport | None = None
+        self._transports: list[asyncio.BaseTransport] = []
+        self._streams = Streams(self, metrics)
+        # By the number of parts of the address.
+        self._ways: list[Callable[[Any, Any], int]] = [_no_way] * 5
+        self._ways[_TCP] = self._streams.send
+        self._descriptors: dict[int, int] = {}
+        # Told when an agent's packets go somewhere else from now on.
+        self.on_moved: Callable[[IceAgent], None] = _nobody
+        self.port = 0
 
     @classmethod
-    async def open(cls, host: str, port: int, metrics: Metrics) -> "MediaSocket":
-        """Bind the socket.
+    async def open(
+        cls, host: str, port: int, metrics: Metrics, *, ipv6_host: str = "", tcp: bool = False
+    ) -> "MediaSocket":
+        """Bind the port: for UDP on `host` and on `ipv6_host` if there is one, and for TCP on the same.
 
         Raises:
             OSError: the address is taken or not ours.
         """
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_DGRAM)
+        hosts = [host, ipv6_host] if ipv6_host else [host]
+        bound = _bind(hosts, port, tcp=tcp, tries=1 if port else _PORT_TRIES)
+        media_socket = cls(metrics)
         try:
-            sock.setblocking(False)
-            # The kernel caps these at net.core.rmem_max and wmem_max.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-            sock.bind((host, port))
-            media_socket = cls(sock, metrics)
-            loop = asyncio.get_running_loop()
-            media_socket._transport, _ = await loop.create_datagram_endpoint(lambda: media_socket, sock=sock)
+            await media_socket._serve(bound)
         except BaseException:
-            sock.close()
+            media_socket.close()
+            for sock in bound:
+                sock.close()
             raise
         return media_socket
 
-    @property
-    def port(self) -> int:
-        """The UDP port."""
-        return int(self._sock.getsockname()[1])
+    async def _serve(self, bound: list[socket.socket]) -> None:
+        loop = asyncio.get_running_loop()
+        self.port = int(bound[0].getsockname()[1])
+        for sock in bound:
+            if sock.type == socket.SOCK_STREAM:
+                await self._streams.listen(sock)
+                continue
+            transport, _ = await loop.create_datagram_endpoint(lambda: self, sock=sock)
+            self._transports.append(transport)
+            parts = _IPV6 if sock.family == socket.AF_INET6 else _IPV4
+            self._ways[parts] = sock.sendto
+            self._descriptors[parts] = sock.fileno()
 
-    @property
-    def family(self) -> int:
-        """AF_INET or AF_INET6."""
-        return self._sock.family
-
-    def fileno(self) -> int:
-        """The descriptor, for a plane that sends on its own."""
-        return self._sock.fileno()
+    def descriptor(self, address: Address) -> int | None:
+        """The socket that reaches a UDP address, for a plane that sends on its own; None for TCP."""
+        return self._descriptors.get(len(address))
 
     def close(self) -> None:
-        """Close the socket."""
-        if self._transport is not None:
-            self._transport.close()
+        """Close the sockets."""
+        self._streams.close()
+        for transport in self._transports:
+            transport.close()
 
     def add(self, agent: IceAgent) -> None:
         """Answer checks for this agent from now on."""
         self._by_ufrag[agent.credentials.ufrag] = agent
 
+    def restart(self, agent: IceAgent) -> None:
+        """Give an agent new credentials. Its packets go where they went until a check with these has come."""
+        if agent.retiring is not None:
+            self._by_ufrag.pop(agent.retiring.ufrag, None)
+        agent.retiring, agent.credentials = agent.credentials, Credentials.generate()
+        self._by_ufrag[agent.credentials.ufrag] = agent
+
     def remove(self, agent: IceAgent) -> None:
         """Forget an agent and its addresses."""
-        self._by_ufrag.pop(agent.credentials.ufrag, None)
-        for address in agent.addresses:
-            if self._by_address.get(address) is agent:
-                del self._by_address[address]
-        agent.addresses.clear()
+        for credentials in (agent.credentials, agent.retiring):
+            if credentials is not None:
+                self._by_ufrag.pop(credentials.ufrag, None)
+        for address in list(agent.addresses):
+            self._unlearn(agent, address)
         agent.remote = None
 
     def send(self, data: bytes | memoryview, address: Address) -> bool:
         """Send at once or not at all: media that would have to wait is worth nothing. False when it was dropped."""
         try:
-            self._sock.sendto(data, address)
+            self._ways[len(address)](data, address)
         except OSError:
             # The send buffer is full, or there is no route. Loss is what RTCP is there to repair.
             self._traffic.send_failures += 1
             return False
         return True
 
-    def datagram_received(self, data: bytes, addr: Address) -> None:
+    def receive(self, data: bytes, address: Address) -> None:
         """Hand a datagram to its session; whatever is wrong with it stays here."""
         try:
-            self._receive(data, addr[:2])
+            self._receive(data, address)
         except Exception:
             self._metrics.drop("internal_error")
             log.exception("datagram_failed", size=len(data), first=data[:1].hex())
+
+    def is_proven(self, address: Address) -> bool:
+        """Whether the address stands for a session."""
+        return address in self._by_address
+
+    def forget(self, address: Address) -> None:
+        """A connection is gone: its session goes on over the latest other address, if there is one."""
+        agent = self._by_address.get(address)
+        if agent is None:
+            return
+        self._unlearn(agent, address)
+        if agent.remote == address:
+            agent.remote = next(reversed(agent.addresses), None)
+            self.on_moved(agent)
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:  # noqa: ANN401 - of four parts with IPv6
+        """Take a UDP datagram."""
+        self.receive(data, addr)
 
     def error_received(self, exc: Exception) -> None:
         """Count an error that the kernel reports for an earlier send."""
@@ -175,7 +232,8 @@ class MediaSocket(asyncio.DatagramProtocol):
         self._metrics.drop("unknown_address")
 
     def _on_stun(self, data: bytes, address: Address) -> None:
-        agent = self._by_ufrag.get(local_ufrag(data))
+        ufrag = local_ufrag(data)
+        agent = self._by_ufrag.get(ufrag)
         if agent is None:
             self._metrics.drop("unknown_ufrag")
             return
@@ -188,38 +246,118 @@ class MediaSocket(asyncio.DatagramProtocol):
         if request.message_method != stun.Method.BINDING or request.message_class != stun.Class.REQUEST:
             self._metrics.drop("stun_unexpected")
             return
-        if not request.check_message_integrity(agent.key):
+        retiring = agent.retiring if agent.retiring is not None and ufrag == agent.retiring.ufrag else None
+        key = agent.key if retiring is None else retiring.password.encode()
+        if not request.check_message_integrity(key):
             self._metrics.drop("stun_integrity")
             return
+        if not self._is_free(address, agent):
+            self._metrics.drop("address_taken")
+            return
+        response: tuple[stun.Class, str, object]
         if "ICE-CONTROLLED" in request.attributes:
             # RFC 8445, section 7.3.1.1: a lite agent is always the controlled one.
-            self._answer(agent, request, address, stun.Class.ERROR, "ERROR-CODE", _ROLE_CONFLICT)
+            response = stun.Class.ERROR, "ERROR-CODE", _ROLE_CONFLICT
+        else:
+            response = stun.Class.RESPONSE, "XOR-MAPPED-ADDRESS", address[:2]
+        if not self._answer(key, request, len(data), address, response) or response[0] is stun.Class.ERROR:
             return
+        if retiring is None and agent.retiring is not None:
+            self._by_ufrag.pop(agent.retiring.ufrag, None)
+            agent.retiring = None
+            agent.nominated = False
         self._learn(agent, address, nominated="USE-CANDIDATE" in request.attributes)
-        self._answer(agent, request, address, stun.Class.RESPONSE, "XOR-MAPPED-ADDRESS", address)
         self._traffic.stun_checks += 1
         agent.handler.on_check()
 
     def _answer(
-        self, agent: IceAgent, request: stun.Message, address: Address, kind: stun.Class, name: str, value: object
-    ) -> None:
-        response = stun.Message(stun.Method.BINDING, kind, request.transaction_id, {name: value})
-        response.add_message_integrity(agent.key)
-        self.send(bytes(response), address)
+        self, key: bytes, request: stun.Message, size: int, address: Address, response: tuple[stun.Class, str, object]
+    ) -> bool:
+        """Answer a check, but never with more than it brought: a source address may be a victim's."""
+        kind, name, value = response
+        message = stun.Message(stun.Method.BINDING, kind, request.transaction_id, {name: value})
+        message.add_message_integrity(key)
+        data = bytes(message)
+        if len(data) > size:
+            self._metrics.drop("stun_short")
+            return False
+        self.send(data, address)
+        return True
+
+    def _is_free(self, address: Address, agent: IceAgent) -> bool:
+        """Whether the address may stand for this agent: whoever sends under another's address must not get its way."""
+        holder = self._by_address.get(address)
+        if holder is None or holder is agent:
+            return True
+        return asyncio.get_running_loop().time() - holder.handler.heard_at > QUIET_S
 
     def _learn(self, agent: IceAgent, address: Address, *, nominated: bool) -> None:
         """Remember a proven address; the latest nominated one is where we send."""
+        if self._by_address.get(address) is not agent:
+            self.forget(address)
         agent.addresses.pop(address, None)
         agent.addresses[address] = None
         self._by_address[address] = agent
         if nominated or not agent.nominated:
+            moved = agent.remote is not None and agent.remote != address
             agent.remote = address
             agent.nominated = agent.nominated or nominated
+            if moved:
+                self.on_moved(agent)
         while len(agent.addresses) > MAX_ADDRESSES:
-            oldest = next(known for known in agent.addresses if known != agent.remote)
-            del agent.addresses[oldest]
-            if self._by_address.get(oldest) is agent:
-                del self._by_address[oldest]
+            self._unlearn(agent, next(known for known in agent.addresses if known != agent.remote))
+
+    def _unlearn(self, agent: IceAgent, address: Address) -> None:
+        agent.addresses.pop(address, None)
+        if self._by_address.get(address) is agent:
+            del self._by_address[address]
+            if len(address) == _TCP:
+                self._streams.hang_up(address)
+
+
+def _nobody(_agent: IceAgent) -> None:
+    return
+
+
+def _no_way(_data: object, address: Address) -> int:
+    raise OSError(errno.ENETUNREACH, f"no socket for {address}")
+
+
+def _bind(hosts: list[str], port: int, *, tcp: bool, tries: int) -> list[socket.socket]:
+    """Sockets of all hosts and kinds on one port, UDP first."""
+    while True:
+        try:
+            return _bind_once(hosts, port, tcp=tcp)
+        except OSError as error:
+            tries -= 1
+            if error.errno != errno.EADDRINUSE or tries == 0:
+                raise
+
+
+def _bind_once(hosts: list[str], port: int, *, tcp: bool) -> list[socket.socket]:
+    bound: list[socket.socket] = []
+    try:
+        for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM) if tcp else (socket.SOCK_DGRAM,):
+            for host in hosts:
+                sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
+                bound.append(sock)
+                sock.setblocking(False)
+                if sock.family == socket.AF_INET6:
+                    # Each family has its own socket: with a common one every IPv4 address would be a mapped one.
+                    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                if kind == socket.SOCK_STREAM:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                else:
+                    # The kernel caps these at net.core.rmem_max and wmem_max.
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+                sock.bind((host, port))
+                port = int(sock.getsockname()[1])
+    except BaseException:
+        for sock in bound:
+            sock.close()
+        raise
+    return bound
 
 
 def local_ufrag(data: bytes) -> str:

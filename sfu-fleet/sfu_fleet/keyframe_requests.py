@@ -19,20 +19,23 @@ class KeyframeRequests:
         self._interval_s = interval_s
         self._loop = asyncio.get_running_loop()
         self._last_sent = float("-inf")
+        self._due = float("-inf")
         self._repeats = 0
         self._wanted = False
         self._timer: asyncio.TimerHandle | None = None
 
-    def request(self) -> None:
-        """Somebody needs a keyframe."""
+    def request(self, *, patience_s: float = 0.0) -> None:
+        """Somebody needs a keyframe; with patience, not sooner than that after the last request."""
+        due = self._last_sent + max(self._interval_s, patience_s)
+        # Who waits patiently is served with whoever does not.
+        self._due = min(self._due, due) if self._wanted else due
         self._wanted = True
         self._repeats = 0
-        if self._timer is None:
-            wait = self._last_sent + self._interval_s - self._loop.time()
-            if wait <= 0:
-                self._ask()
-            else:
-                self._timer = self._loop.call_later(wait, self._ask)
+        if self._timer is not None:
+            if self._timer.when() <= self._due:
+                return
+            self._timer.cancel()
+        self._ask()
 
     def served(self) -> None:
         """A keyframe began: whoever asked before has what they need."""
@@ -49,7 +52,11 @@ class KeyframeRequests:
         self._timer = None
         if not self._wanted or self._repeats > MAX_REPEATS:
             return
+        if self._due > self._loop.time():
+            self._timer = self._loop.call_at(self._due, self._ask)
+            return
         self._repeats += 1
         if self._send():
             self._last_sent = self._loop.time()
-        self._timer = self._loop.call_later(self._interval_s, self._ask)
+        self._due = self._loop.time() + self._interval_s
+        self._timer = self._loop.call_at(self._due, self._ask)

@@ -7,6 +7,8 @@ RETRY_S = 0.08
 MAX_TRIES = 8
 # More than this missing at once is not repaired packet by packet, but by a keyframe.
 MAX_MISSING = 200
+# Repaired packets whose originals may still be on the way.
+_MAX_REPAIRED = 512
 
 
 class LossTracker:
@@ -16,6 +18,8 @@ class LossTracker:
         self._highest = -1
         # Sequence number -> [next time to ask, how often asked].
         self._missing: dict[int, list[float]] = {}
+        # What came as a retransmission: should the original come after all, it is one too many.
+        self.repaired: dict[int, None] = {}
 
     def __bool__(self) -> bool:
         return bool(self._missing)
@@ -36,6 +40,20 @@ class LossTracker:
         for sequence in range(first, extended):
             self._missing[sequence] = [now + REORDER_TOLERANCE_S, 0]
         return True
+
+    def is_missing(self, extended: int) -> bool:
+        """Whether somebody waits for a packet.
+
+        Where nobody does, a retransmission must not be sent on: it need not be the same as the original to the last
+        bit, and no two packets may go out under one number.
+        """
+        return extended in self._missing
+
+    def repair(self, extended: int) -> None:
+        """Note that a packet came as a retransmission."""
+        self.repaired[extended] = None
+        if len(self.repaired) > _MAX_REPAIRED:
+            del self.repaired[next(iter(self.repaired))]
 
     def due(self, now: float) -> tuple[list[int], bool]:
         """The sequence numbers to ask for now, ascending, and whether one was given up after its last try."""

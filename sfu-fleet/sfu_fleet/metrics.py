@@ -76,11 +76,15 @@ class Metrics(Collector):
         self.event_failures = self._counter("sfu_stream_event_failures", "Failed attempts to append a stream event")
         self.events_lost = self._counter("sfu_stream_events_lost", "Stream events given up")
         self.candidates = self._counter("sfu_trickled_candidates", "Candidates received by trickle and not needed")
+        self.restarts = self._counter("sfu_ice_restarts", "ICE sessions begun anew within a session")
         self.handshake_failures = Counter(
             "sfu_handshake_failures", "DTLS handshakes that failed", ["kind"], registry=self.registry
         )
         self.sessions_ended = Counter(
             "sfu_sessions_ended", "Sessions ended, by reason", ["kind", "reason"], registry=self.registry
+        )
+        self.layer_decisions = Counter(
+            "sfu_layer_decisions", "Changes of a viewer's layer, by reason", ["reason"], registry=self.registry
         )
         self.refused = Counter("sfu_refused", "Sessions refused, by problem code", ["code"], registry=self.registry)
         self.loop_lag = Histogram(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from sfu_fleet.candidates import candidate_lines
 from sfu_fleet.codecs import Codec, h264_profile, is_forwardable, same_format
 from sfu_fleet.errors import SdpRefused
 from sfu_fleet.sdp import Description, Fingerprint, Media, TransportParameters
@@ -18,11 +19,12 @@ REPAIRED_STREAM_ID = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"
 TRANSPORT_SEQUENCE = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 AUDIO_LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 VIDEO_ORIENTATION = "urn:3gpp:video-orientation"
+DEPENDENCY_DESCRIPTOR = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
 
 # Extensions whose values mean the same to a viewer as to us, so that they travel on. The others describe one hop only.
-FORWARDED_EXTENSIONS = {"audio": (AUDIO_LEVEL,), "video": (VIDEO_ORIENTATION,)}
+FORWARDED_EXTENSIONS = {"audio": (AUDIO_LEVEL,), "video": (VIDEO_ORIENTATION, DEPENDENCY_DESCRIPTOR)}
 # Ids in our own offers: the same for every viewer, so that one rewritten packet serves all of them.
-_OFFERED_IDS = {MID: 1, AUDIO_LEVEL: 2, VIDEO_ORIENTATION: 3}
+_OFFERED_IDS = {MID: 1, AUDIO_LEVEL: 2, VIDEO_ORIENTATION: 3, DEPENDENCY_DESCRIPTOR: 4}
 _OFFERED_PAYLOAD_TYPES = {"opus": 111, "vp8": 96, "vp9": 98, "h264": 102, "av1": 104}
 _REPAIR = ("nack", "nack pli", "ccm fir")
 # What publishers get from us, and what viewers are asked for.
@@ -36,23 +38,26 @@ _UPLINK_EXTENSIONS = {
 }
 # More layers than any encoder of today makes.
 MAX_LAYERS = 4
+_PLAYED_EVERYWHERE = frozenset({"baseline", "constrained-baseline"})
 
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
 class LocalTransport(msgspec.Struct, frozen=True):
-    """Our side of one transport as it is written into SDP; `candidates` are (address, port)."""
+    """Our side of one transport as it is written into SDP; candidates are (address, port)."""
 
     ufrag: str
     password: str
     fingerprints: tuple[Fingerprint, ...]
     candidates: tuple[tuple[str, int], ...]
+    tcp_candidates: tuple[tuple[str, int], ...] = ()
 
 
 class TrackAgreement(msgspec.Struct, frozen=True):
     """What both sides agreed on for one audio or video stream. `extensions` maps URI to id.
 
     A simulcast has `rids` or `ssrcs`, one for each layer in the order of the offer; anything else has neither.
+    `rtx` is the format in which packets are sent again (RFC 4588), if not in their own.
     """
 
     kind: str
@@ -61,6 +66,7 @@ class TrackAgreement(msgspec.Struct, frozen=True):
     extensions: dict[str, int]
     rids: tuple[str, ...] = ()
     ssrcs: tuple[int, ...] = ()
+    rtx: Codec | None = None
 
 
 class Agreement(msgspec.Struct, frozen=True):
@@ -73,11 +79,15 @@ class Agreement(msgspec.Struct, frozen=True):
 
 
 class Outgoing(msgspec.Struct, frozen=True):
-    """A publisher's stream as it is described to a viewer. `ssrc` is the one that this viewer will see."""
+    """A publisher's stream as it is described to a viewer. `ssrc` is the one that this viewer will see.
+
+    `rtx_ssrc` is the one under which packets are sent again; 0 where that is not offered.
+    """
 
     kind: str
     codec: Codec
     ssrc: int
+    rtx_ssrc: int = 0
 
 
 def random_ice_string(length: int) -> str:
@@ -86,7 +96,9 @@ def random_ice_string(length: int) -> str:
 
 
 def answer_publisher(offer: Description, local: LocalTransport) -> Agreement:
-    """Answer a publisher: one video codec and Opus, each the first that the offer lists and that we forward.
+    """Answer a publisher: one video codec and Opus, the first of each that the offer lists and that we forward.
+
+    H.264 is taken in the profile that every viewer plays, if it is listed in several.
 
     Raises:
         SdpRefused: nothing in the offer can be forwarded, or its transport is not one that we speak.
@@ -95,7 +107,7 @@ def answer_publisher(offer: Description, local: LocalTransport) -> Agreement:
     for media in offer.media:
         if media.rejected or media.direction not in {"sendrecv", "sendonly"} or media.kind in taken:
             continue
-        codec = next((codec for codec in media.codecs if is_forwardable(media.kind, codec)), None)
+        codec = _preferred(media)
         if codec is not None:
             taken[media.kind] = (media, codec)
     if not taken:
@@ -113,10 +125,11 @@ def answer_publisher(offer: Description, local: LocalTransport) -> Agreement:
         agreed = msgspec.structs.replace(codec, feedback=_common(_UPLINK_FEEDBACK[media.kind], codec))
         wanted = (MID, *FORWARDED_EXTENSIONS[media.kind], *_UPLINK_EXTENSIONS[media.kind])
         extensions = {uri: media.extensions[uri] for uri in wanted if uri in media.extensions}
-        writer.accept(media.kind, media.mid, "recvonly", agreed, extensions, reduced=media.rtcp_reduced)
+        rtx = _rtx_of(media, agreed)
+        writer.accept(media.kind, media.mid, "recvonly", agreed, extensions, reduced=media.rtcp_reduced, rtx=rtx)
         rids, ssrcs = _layers(media)
         writer.receive_layers(rids)
-        tracks.append(TrackAgreement(media.kind, media.mid, agreed, extensions, rids, ssrcs))
+        tracks.append(TrackAgreement(media.kind, media.mid, agreed, extensions, rids, ssrcs, rtx))
     return Agreement(writer.text(), peer, client, tuple(tracks))
 
 
@@ -125,8 +138,10 @@ def offer_viewer(outgoing: Sequence[Outgoing], local: LocalTransport, stream: st
     writer = _Writer(local, setup="actpass", mixed=True)
     for mid, track in enumerate(outgoing):
         extensions = {uri: _OFFERED_IDS[uri] for uri in (MID, *FORWARDED_EXTENSIONS[track.kind])}
-        writer.accept(track.kind, str(mid), "sendonly", offered_codec(track), extensions, reduced=True)
-        writer.source(track, stream)
+        codec = offered_codec(track)
+        rtx = _offered_rtx(codec) if track.rtx_ssrc else None
+        writer.accept(track.kind, str(mid), "sendonly", codec, extensions, reduced=True, rtx=rtx)
+        writer.source(track, stream, rtx=rtx)
     return writer.text()
 
 
@@ -149,7 +164,8 @@ def accept_answer(outgoing: Sequence[Outgoing], answer: Description) -> Agreemen
         allowed = (MID, *FORWARDED_EXTENSIONS[track.kind])
         extensions = {uri: _OFFERED_IDS[uri] for uri in allowed if uri in media.extensions}
         accepted.append(media)
-        tracks.append(TrackAgreement(track.kind, str(mid), codec, extensions))
+        rtx = _rtx_of(media, codec) if track.rtx_ssrc else None
+        tracks.append(TrackAgreement(track.kind, str(mid), codec, extensions, rtx=rtx))
     _require_tracks(outgoing, tracks)
     peer = _peer_transport(answer, accepted)
     if peer.setup == "actpass":
@@ -185,9 +201,10 @@ def answer_viewer(outgoing: Sequence[Outgoing], offer: Description, local: Local
         wanted = (MID, *FORWARDED_EXTENSIONS[track.kind])
         extensions = {uri: media.extensions[uri] for uri in wanted if uri in media.extensions}
         agreed = msgspec.structs.replace(codec, feedback=_common(_FEEDBACK[track.kind], codec))
-        writer.accept(track.kind, media.mid, "sendonly", agreed, extensions, reduced=media.rtcp_reduced)
-        writer.source(track, stream)
-        tracks.append(TrackAgreement(track.kind, media.mid, agreed, extensions))
+        rtx = _rtx_of(media, agreed) if track.rtx_ssrc else None
+        writer.accept(track.kind, media.mid, "sendonly", agreed, extensions, reduced=media.rtcp_reduced, rtx=rtx)
+        writer.source(track, stream, rtx=rtx)
+        tracks.append(TrackAgreement(track.kind, media.mid, agreed, extensions, rtx=rtx))
     return Agreement(writer.text(), peer, client, tuple(tracks))
 
 
@@ -215,6 +232,29 @@ def _layers(media: Media) -> tuple[tuple[str, ...], tuple[int, ...]]:
     if media.rids and STREAM_ID in media.extensions:
         return media.rids[:MAX_LAYERS], ()
     return (), media.simulcast_ssrcs[:MAX_LAYERS]
+
+
+def _preferred(media: Media) -> Codec | None:
+    """The codec that we take of a publisher's section."""
+    forwardable = [codec for codec in media.codecs if is_forwardable(media.kind, codec)]
+    if not forwardable or forwardable[0].encoding != "h264":
+        return forwardable[0] if forwardable else None
+    # Safari lists High first; Firefox, and Chromium without a hardware decoder, offer to receive Constrained Baseline.
+    common = (codec for codec in forwardable if codec.encoding == "h264" and h264_profile(codec) in _PLAYED_EVERYWHERE)
+    return next((codec for codec in common if codec.parameters.get("packetization-mode") == "1"), forwardable[0])
+
+
+def _offered_rtx(codec: Codec) -> Codec:
+    """The retransmission format of a codec of ours: its number is the next one."""
+    return Codec(codec.payload_type + 1, "rtx", codec.clock_rate, parameters={"apt": str(codec.payload_type)})
+
+
+def _rtx_of(media: Media, codec: Codec) -> Codec | None:
+    """The retransmission format that a peer lists for a codec; of use only where losses are reported."""
+    if "nack" not in codec.feedback:
+        return None
+    wanted = str(codec.payload_type)
+    return next((c for c in media.codecs if c.encoding == "rtx" and c.parameters.get("apt") == wanted), None)
 
 
 def _common(wanted: tuple[str, ...], codec: Codec) -> tuple[str, ...]:
@@ -270,13 +310,22 @@ class _Writer:
         self._lines: list[str] = []
 
     def accept(
-        self, kind: str, mid: str, direction: str, codec: Codec, extensions: dict[str, int], *, reduced: bool
+        self,
+        kind: str,
+        mid: str,
+        direction: str,
+        codec: Codec,
+        extensions: dict[str, int],
+        *,
+        reduced: bool,
+        rtx: Codec | None = None,
     ) -> None:
-        """Write a section with one codec."""
+        """Write a section with one codec and the format in which its packets are sent again."""
         address, port = self._local.candidates[0]
         payload_type = codec.payload_type
+        formats = f"{payload_type} {rtx.payload_type}" if rtx is not None else f"{payload_type}"
         self._lines += [
-            f"m={kind} {port} UDP/TLS/RTP/SAVPF {payload_type}",
+            f"m={kind} {port} UDP/TLS/RTP/SAVPF {formats}",
             f"c=IN {_family(address)} {address}",
         ]
         if mid:
@@ -290,30 +339,32 @@ class _Writer:
         if codec.fmtp:
             self._lines.append(f"a=fmtp:{payload_type} {codec.fmtp}")
         self._lines += [f"a=rtcp-fb:{payload_type} {value}" for value in codec.feedback]
+        if rtx is not None:
+            self._lines += [f"a=rtpmap:{rtx.payload_type} {rtx.rtpmap}", f"a=fmtp:{rtx.payload_type} {rtx.fmtp}"]
         self._lines += [
             f"a=ice-ufrag:{self._local.ufrag}",
             f"a=ice-pwd:{self._local.password}",
             *(f"a=fingerprint:{item.algorithm} {item.value}" for item in self._local.fingerprints),
             f"a=setup:{self._setup}",
         ]
-        # RFC 8445, section 5.1.2.1: type preference 126 for host candidates, component 1.
-        self._lines += [
-            f"a=candidate:{index} 1 udp {126 << 24 | 65535 - index << 8 | 255} {host} {port} typ host"
-            for index, (host, port) in enumerate(self._local.candidates, 1)
-        ]
-        self._lines.append("a=end-of-candidates")
+        self._lines += candidate_lines(self._local.candidates, self._local.tcp_candidates)
 
     def receive_layers(self, rids: Sequence[str]) -> None:
         """Say that we take these layers of a simulcast (RFC 8853, section 5.3)."""
         if rids:
             self._lines += [*(f"a=rid:{rid} recv" for rid in rids), f"a=simulcast:recv {';'.join(rids)}"]
 
-    def source(self, track: Outgoing, stream: str) -> None:
+    def source(self, track: Outgoing, stream: str, *, rtx: Codec | None = None) -> None:
         """Write the source description of a stream that we send. One CNAME for all: they share a clock."""
         self._lines += [
             f"a=msid:{stream} {stream}-{track.kind}",
             f"a=ssrc:{track.ssrc} cname:{stream}",
         ]
+        if rtx is not None:
+            self._lines += [
+                f"a=ssrc-group:FID {track.ssrc} {track.rtx_ssrc}",
+                f"a=ssrc:{track.rtx_ssrc} cname:{stream}",
+            ]
 
     def reject(self, media: Media) -> None:
         """Write a section with port zero (RFC 3264, section 6)."""

@@ -2,13 +2,21 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from sfu_fleet import rtcp, rtp, sdp
+from sfu_fleet import rtcp, rtp, rtx, sdp
 from sfu_fleet.dtls import DtlsState
 from sfu_fleet.forwarder import PacketPlane
-from sfu_fleet.negotiation import MID, STREAM_ID, TRANSPORT_SEQUENCE, Agreement, answer_publisher
+from sfu_fleet.negotiation import (
+    MID,
+    REPAIRED_STREAM_ID,
+    STREAM_ID,
+    TRANSPORT_SEQUENCE,
+    Agreement,
+    TrackAgreement,
+    answer_publisher,
+)
 from sfu_fleet.rtcp import ReceptionReport, SenderReport
 from sfu_fleet.rtp import RtpPacket
 from sfu_fleet.session import Identity, LayerInfo, MediaContext, Session, SessionInfo, State
@@ -18,6 +26,8 @@ from sfu_fleet.uplink import Layer, UplinkTrack
 LOSS_CHECK_S = 0.02
 # Feedback about arrivals is gathered for so long: often enough for the publisher's estimate, seldom enough to be cheap.
 FEEDBACK_S = 0.05
+# Video that has not begun so long after the sound is not waited for: it joins in when it comes.
+SOUND_ALONE_AFTER_S = 2.0
 # A source may start over with another SSRC, but not without end.
 MAX_SOURCES = 64
 
@@ -64,6 +74,9 @@ class Publisher(Session):
         self._ssrc = secrets.randbits(32)
         self._loop = asyncio.get_running_loop()
         self.live = False
+        self._warned: set[str] = set()
+        # When the first packet came that could be forwarded.
+        self._first_at: float | None = None
         self.packets = 0
         self.octets = 0
         try:
@@ -75,12 +88,17 @@ class Publisher(Session):
         self.tracks = [UplinkTrack(agreement, self._ask_for_keyframe) for agreement in self.agreement.tracks]
         self._layers = [layer for track in self.tracks for layer in track.layers]
         self._by_payload_type = {track.codec.payload_type: track for track in self.tracks}
+        self._by_rtx_payload_type = {
+            track.agreement.rtx.payload_type: track for track in self.tracks if track.agreement.rtx is not None
+        }
         self._by_ssrc: dict[int, Layer] = {}
+        # The layers whose packets a stream of retransmissions repeats, once a packet of it has said so.
+        self._by_rtx_ssrc: dict[int, Layer] = {}
         self._video = next((track for track in self.tracks if track.kind == "video"), None)
         self._fir_command = 0
         self._loss_timer: asyncio.TimerHandle | None = None
         # All packets of a transport share one numbering, and with it one id: that of any of the streams.
-        self._numbering = next((t.extensions.get(TRANSPORT_SEQUENCE, 0) for t in self.agreement.tracks), 0)
+        self._numbering = max(t.extensions.get(TRANSPORT_SEQUENCE, 0) for t in self.agreement.tracks)
         self._arrivals = Arrivals()
         self._feedback_timer: asyncio.TimerHandle | None = None
         # Called with each sender report of a track, so that viewers get theirs.
@@ -88,6 +106,11 @@ class Publisher(Session):
         self.taps: list[PacketTap] = []
         self.state = State.CONNECTING
         self.transport.start(self.agreement.peer.fingerprints, dtls_client=self.agreement.dtls_client)
+
+    @property
+    def agreed_tracks(self) -> Sequence[TrackAgreement]:
+        """What was negotiated."""
+        return self.agreement.tracks
 
     def on_connected(self) -> None:
         """The handshake is done."""
@@ -113,6 +136,9 @@ class Publisher(Session):
         if self._numbering:
             self._note_arrival(elements.get(self._numbering, b""), now)
         layer = self._by_ssrc.get(packet.ssrc)
+        if layer is None and packet.payload_type in self._by_rtx_payload_type:
+            self._repair(packet, elements, now)
+            return
         if layer is None or layer.ssrc != packet.ssrc:
             layer = self._route(packet, elements, now)
             if layer is None:
@@ -133,6 +159,7 @@ class Publisher(Session):
             if layer is None or layer.reception is None or layer.ssrc != packet.ssrc:
                 continue
             layer.reception.on_sender_report(packet, now)
+            layer.health.report(packet)
             layer.sender_report = (packet, now)
             for listener in list(self.sender_report_listeners.values()):
                 listener(layer)
@@ -141,6 +168,7 @@ class Publisher(Session):
 
     def report(self, now: float) -> None:
         """Send receiver reports and the bitrate that we take; called every second."""
+        self._look_at_health(now)
         sources = [layer.reception for layer in self._layers if layer.reception is not None]
         if not sources:
             return
@@ -153,6 +181,15 @@ class Publisher(Session):
             if ssrcs:
                 compound += rtcp.pack_remb(self._ssrc, self._uplink_bitrate, ssrcs)
         self.transport.send_rtcp(compound)
+
+    def _look_at_health(self, now: float) -> None:
+        found: set[str] = set()
+        for layer in self._layers:
+            layer.health.look(now)
+            found |= layer.health.warnings
+        if found - self._warned:
+            self._warned = found
+            self.log.warning("stream_unhealthy", warnings=sorted(found))
 
     def finish(self) -> None:
         """Stop timers and say good-bye."""
@@ -176,6 +213,7 @@ class Publisher(Session):
             bytes_in=self.octets,
             packets_lost=sum(layer.lost for layer in self._layers),
             layers=self._layer_infos(),
+            warnings=sorted(self._warned),
         )
 
     def _layer_infos(self) -> list[LayerInfo]:
@@ -236,7 +274,8 @@ class Publisher(Session):
 
     def _receive(self, layer: Layer, packet: RtpPacket, now: float) -> None:
         reception = layer.reception
-        extended = reception.receive(packet.sequence, packet.timestamp, now) if reception else None
+        late = layer.is_repaired(packet)
+        extended = reception.receive(packet.sequence, packet.timestamp, now) if reception and not late else None
         if extended is None:
             self.context.metrics.drop("late")
             return
@@ -252,10 +291,12 @@ class Publisher(Session):
             self.context.metrics.drop("late")
             return
         keyframe = layer.starts_keyframe(packet)
+        layer.health.packet(extended, packet.timestamp)
         if keyframe:
+            layer.health.keyframe()
             layer.keyframes.served()
             layer.tell_keyframe(packet, place[0], place[1], now)
-        if not self.live and (keyframe or self._video is None):
+        if not self.live and (keyframe or self._video is None or self._sound_alone(now)):
             self.live = True
             self._on_live(self)
         layer.heard_at = now
@@ -277,6 +318,37 @@ class Publisher(Session):
         media = next((layer.ssrc for layer in self._layers if layer.ssrc is not None), 0)
         for packet in self._arrivals.take(self._ssrc, media):
             self.transport.send_rtcp(rtcp.pack_receiver_report(self._ssrc, ()) + packet)
+
+    def _repair(self, packet: RtpPacket, elements: Mapping[int, bytes], now: float) -> None:
+        """Take a retransmission (RFC 4588) for the packet that is missing."""
+        uplink = self._by_rtx_payload_type[packet.payload_type]
+        if len(self._by_rtx_ssrc) < MAX_SOURCES:
+            # Of a simulcast, packets name their layer until the sender knows that they arrive (RFC 8852, section 4.3).
+            name = elements.get(uplink.agreement.extensions.get(REPAIRED_STREAM_ID, 0), b"")
+            if named := uplink.only_layer() or uplink.layer_of_rid(name):
+                self._by_rtx_ssrc[packet.ssrc] = named
+        layer = self._by_rtx_ssrc.get(packet.ssrc)
+        if layer is None or layer.reception is None or layer.losses is None:
+            self.context.metrics.drop("rtx_unneeded")
+            return
+        original = rtx.unwrap(packet, layer.codec.payload_type, layer.reception.ssrc)
+        if original is None:
+            # Chromium probes the way with padding on this stream.
+            return
+        extended = layer.reception.number(original.sequence)
+        if not layer.losses.is_missing(extended):
+            self.context.metrics.drop("rtx_unneeded")
+            return
+        self._receive(layer, original, now)
+        layer.losses.repair(extended)
+
+    def _sound_alone(self, now: float) -> bool:
+        """Whether a publisher who offered video sends sound alone: a camera that is off, or an encoder without one."""
+        if any(source.kind == "video" for source in self._by_ssrc.values()):
+            return False
+        if self._first_at is None:
+            self._first_at = now
+        return now - self._first_at >= SOUND_ALONE_AFTER_S
 
     def _check_losses(self) -> None:
         self._loss_timer = None

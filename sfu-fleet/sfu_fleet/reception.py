@@ -60,6 +60,10 @@ class Reception:
         self._transit = transit
         return extended
 
+    def number(self, sequence: int) -> int:
+        """The extended number of a packet that is not counted yet."""
+        return self.highest + sequence_delta(sequence, self.highest & 0xFFFF)
+
     def on_sender_report(self, report: SenderReport, now: float) -> None:
         """Remember when the source's clock was told: the source measures its round trip with that."""
         self._last_report = report.ntp >> 16 & 0xFFFFFFFF

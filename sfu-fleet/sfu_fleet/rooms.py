@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from structlog import get_logger
 
-from sfu_fleet import sdp
+from sfu_fleet import trickle
 from sfu_fleet.dtls import DtlsState
 from sfu_fleet.errors import (
     AtCapacity,
@@ -26,8 +26,10 @@ from sfu_fleet.stream_events import StreamEvents
 from sfu_fleet.subscriber import Subscriber
 
 TICK_S = 1.0
-# No packet for so long: the peer is gone.
-LIVENESS_S = 10.0
+# Nothing authentic for so long: the peer is gone. A lite agent sends no checks of its own, so consent to send (RFC
+# 7675) is what the peer's checks say, which come every five seconds or so, or its media and reports. With `TICK_S` it
+# is noticed in less than ten seconds.
+LIVENESS_S = 8.0
 # Offer, answer, connectivity and handshake together.
 SETUP_S = 20.0
 # A viewer's share of the packet budget until its real traffic shows in the load, and how long that takes.
@@ -161,23 +163,44 @@ class Rooms:
             raise SdpRefused("a publisher's session has no answer to take")
         session.accept(answer)
 
-    def trickle(self, session_id: str, fragment: str, etag: str | None) -> None:
-        """Check and count trickled candidates (RFC 8840): as a lite agent we need none of them.
+    def trickle(self, session_id: str, fragment: str, etag: str | None) -> Session | None:
+        """Take a peer's fragment (RFC 8840): as a lite agent we need none of its candidates, but count them.
+
+        With new credentials of the peer's it is an ICE restart: then the session is returned, which has a new tag and
+        new credentials of ours.
 
         Raises:
             UnknownSession, EtagMismatch, RestartUnsupported, SdpRefused: as their names say.
         """
         session = self._find(session_id)
+        said = trickle.parse(fragment)
+        # RFC 9725, section 4.3.3: a restart comes with "*", since the tag that it would name is about to change.
         if etag is not None and etag.strip('"') not in {session.etag, "*"}:
             raise EtagMismatch("the entity tag is not that of the session's ICE session")
-        for number, kind, value in sdp.lines_of(fragment):
-            name, _, content = value.partition(":")
-            if kind == "a" and name == "ice-ufrag" and session.peer_ufrag and content != session.peer_ufrag:
-                raise RestartUnsupported("the fragment has another ice-ufrag; make a new session instead")
-            if kind == "a" and name == "candidate":
-                if not sdp.is_candidate(content):
-                    raise SdpRefused(f"line {number}: malformed candidate")
-                self._metrics.candidates.inc()
+        if said.ufrag in session.former_ufrags:
+            raise EtagMismatch("the fragment is of an ICE session that a restart has ended")
+        self._metrics.candidates.inc(said.candidates)
+        if not said.ufrag or said.ufrag == session.peer_ufrag:
+            # A restart that is asked for again, since our answer was lost, is answered again.
+            return session if said.ufrag and session.former_ufrags and etag == "*" else None
+        if not session.transport.negotiated:
+            raise RestartUnsupported("offer and answer are not complete yet")
+        if not said.password:
+            raise SdpRefused("a new a=ice-ufrag comes without its a=ice-pwd")
+        session.restart_ice(said.ufrag)
+        self._metrics.restarts.inc()
+        return session
+
+    def choose(self, session_id: str, layer: str | None, *, paused: bool) -> None:
+        """Take a viewer's choice of layer.
+
+        Raises:
+            UnknownSession, UnknownLayer: there is no such viewer, or the publisher has no such layer.
+        """
+        session = self._find(session_id)
+        if not isinstance(session, Subscriber):
+            raise UnknownSession("no viewer's session has this id")
+        session.choose(layer, paused=paused)
 
     def hang_up(self, session_id: str) -> None:
         """End a session at its owner's wish.

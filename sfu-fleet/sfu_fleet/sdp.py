@@ -30,6 +30,7 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~]{1,64}")
 _ICE_CHARS = re.compile(r"[A-Za-z0-9+/]+")
 # RFC 8851, section 10: the id of a restriction identifier.
 _RID = re.compile(r"[A-Za-z0-9_-]{1,16}")
+_ICE_MINIMUM = {"ice-ufrag": 4, "ice-pwd": 22}
 _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){15,63}")
 # RFC 8839, section 5.1: foundation, component, transport, priority, address, port, type and then pairs.
 _CANDIDATE = re.compile(
@@ -343,21 +344,31 @@ def _simulcast_ssrcs(section: _Section) -> tuple[int, ...]:
 def _transport(section: _Section, session: _Section) -> TransportParameters:
     """Attributes that may stand in the media section or, for all of them, in the session part."""
     return TransportParameters(
-        ufrag=_ice(section, session, "ice-ufrag", 4),
-        password=_ice(section, session, "ice-pwd", 22),
+        ufrag=_ice(section, session, "ice-ufrag"),
+        password=_ice(section, session, "ice-pwd"),
         fingerprints=_fingerprints(section) or _fingerprints(session),
         setup=_setup(section, session),
     )
 
 
-def _ice(section: _Section, session: _Section, name: str, minimum: int) -> str:
+def ice_chars(value: str, name: str, line: int) -> str:
+    """The value of `a=ice-ufrag` or `a=ice-pwd` (RFC 8839, section 5.4).
+
+    Raises:
+        SdpRefused: it is none.
+    """
+    minimum = _ICE_MINIMUM[name]
+    if not minimum <= len(value) <= 256 or not _ICE_CHARS.fullmatch(value):
+        raise SdpRefused(f"line {line}: a={name} is not {minimum} to 256 ice-chars")
+    return value
+
+
+def _ice(section: _Section, session: _Section, name: str) -> str:
     found = section.last(name) or session.last(name)
     if found is None:
         return ""
     line, value = found
-    if not minimum <= len(value) <= 256 or not _ICE_CHARS.fullmatch(value):
-        raise SdpRefused(f"line {line}: a={name} is not {minimum} to 256 ice-chars")
-    return value
+    return ice_chars(value, name, line)
 
 
 def _fingerprints(section: _Section) -> tuple[Fingerprint, ...]:

@@ -2,7 +2,8 @@
 
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Literal
 
@@ -13,10 +14,11 @@ from sfu_fleet.adaptation import Decision
 from sfu_fleet.dtls import Certificate, DtlsState
 from sfu_fleet.ice import MediaSocket
 from sfu_fleet.metrics import Metrics
-from sfu_fleet.negotiation import LocalTransport
+from sfu_fleet.negotiation import LocalTransport, TrackAgreement
 from sfu_fleet.transport import Transport
 
 SESSION_ID_LENGTH = 22
+_REMEMBERED_UFRAGS = 16
 _ID_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 Kind = Literal["publish", "subscribe"]
@@ -54,7 +56,10 @@ class AdaptationInfo(msgspec.Struct, frozen=True):
 
 
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A session as the control API shows it. `reason` says why it failed or was closed."""
+    """A session as the control API shows it. `reason` says why it failed or was closed.
+
+    `warnings` are those of `health.Trouble`, about what a publisher sends.
+    """
 
     session: str
     room: str
@@ -77,6 +82,7 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     rtt_ms: float | None
     layers: list[LayerInfo]
     adaptation: AdaptationInfo | None
+    warnings: list[str]
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -100,6 +106,7 @@ class MediaContext(msgspec.Struct, frozen=True):
     candidates: tuple[tuple[str, int], ...]
     cname: str
     clock: Callable[[], float]
+    tcp_candidates: tuple[tuple[str, int], ...] = ()
 
 
 def new_session_id(worker_id: str) -> str:
@@ -125,6 +132,8 @@ class Session(ABC):
         self.reason = ""
         self.created_at = context.clock()
         self.peer_ufrag = ""
+        # The user name fragments of the peer's ICE sessions that a restart has ended.
+        self.former_ufrags: deque[str] = deque(maxlen=_REMEMBERED_UFRAGS)
         self.nacks = 0
         self.keyframe_requests = 0
         self.transport = Transport(context.media_socket, context.certificate, context.metrics, self)
@@ -148,8 +157,25 @@ class Session(ABC):
         credentials = self.transport.agent.credentials
         context = self.context
         return LocalTransport(
-            credentials.ufrag, credentials.password, context.certificate.fingerprints, context.candidates
+            credentials.ufrag,
+            credentials.password,
+            context.certificate.fingerprints,
+            context.candidates,
+            context.tcp_candidates,
         )
+
+    def restart_ice(self, peer_ufrag: str) -> None:
+        """Begin a new ICE session (RFC 8445, section 9) on both sides: the association and the media stay."""
+        self.former_ufrags.append(self.peer_ufrag)
+        self.peer_ufrag = peer_ufrag
+        self.etag = secrets.token_hex(8)
+        self.transport.restart()
+        self.log.info("ice_restarted")
+
+    @property
+    @abstractmethod
+    def agreed_tracks(self) -> Sequence[TrackAgreement]:
+        """What was negotiated; empty before."""
 
     def on_connected(self) -> None:
         """The handshake is done."""
@@ -189,6 +215,7 @@ class Session(ABC):
         rtt_ms: float | None = None,
         layers: list[LayerInfo] | None = None,
         adaptation: AdaptationInfo | None = None,
+        warnings: list[str] | None = None,
     ) -> SessionInfo:
         """The common part of `info`, with what the kind of session knows."""
         identity = self.identity
@@ -214,4 +241,5 @@ class Session(ABC):
             rtt_ms=rtt_ms,
             layers=layers or [],
             adaptation=adaptation,
+            warnings=warnings or [],
         )

@@ -8,7 +8,10 @@ import msgspec
 from shared.settings import setting
 from shared.telemetry.logs import LogFormat, LogLevel
 
-WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognised, not bound
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound
+WILDCARDS = frozenset(_LOOPBACK)
+# Close enough to tell an address from a name or a mistyped list; a candidate must not have a name.
+_IP_ADDRESS = r"^(\d{1,3}(\.\d{1,3}){3}|[0-9a-fA-F]*:[0-9a-fA-F:.]+)$"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,10 +34,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     media_host: Annotated[str, setting("HEADRACE_SFU_MEDIA_HOST", "address that the media socket is bound to")] = (
         "0.0.0.0"  # noqa: S104 - media comes from anywhere
     )
-    media_port: Annotated[int, setting("HEADRACE_SFU_MEDIA_PORT", "UDP port; 0 is any free one", ge=0, le=65535)] = 0
+    media_ipv6_host: Annotated[
+        str,
+        setting(
+            "HEADRACE_SFU_MEDIA_IPV6_HOST",
+            "IPv6 address that a second socket is bound to, or none; default :: if the media host is 0.0.0.0 and there "
+            "is IPv6",
+        ),
+    ] = ""
+    media_port: Annotated[
+        int, setting("HEADRACE_SFU_MEDIA_PORT", "port for UDP and TCP; 0 is any free one", ge=0, le=65535)
+    ] = 0
+    media_tcp: Annotated[
+        bool, setting("HEADRACE_SFU_MEDIA_TCP", "whether media is also taken over TCP, for networks that block UDP")
+    ] = True
     announced_addresses: Annotated[
-        tuple[str, ...],
-        setting("HEADRACE_SFU_ANNOUNCED_ADDRESSES", "IP addresses put into candidates; default the media host's"),
+        tuple[Annotated[str, msgspec.Meta(pattern=_IP_ADDRESS)], ...],
+        setting(
+            "HEADRACE_SFU_ANNOUNCED_ADDRESSES",
+            "IP addresses put into candidates, such as the public ones of a 1:1 NAT; default the media hosts'",
+        ),
     ] = ()
     capacity_pps: Annotated[
         int, setting("HEADRACE_SFU_CAPACITY_PPS", "packets per second that this worker may carry", ge=1)
@@ -65,20 +84,37 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The addresses for host candidates."""
         if self.announced_addresses:
             return self.announced_addresses
-        if self.media_host not in WILDCARDS:
-            return (self.media_host,)
-        return _own_addresses(socket.AF_INET6 if self.media_host == "::" else socket.AF_INET)
+        hosts = [host for host in (self.media_host, self.second_host()) if host]
+        found = [_own_address(host) if host in WILDCARDS else host for host in hosts]
+        # A machine without a route of one family is reached over the other.
+        return tuple(address for address in found if address) or (_LOOPBACK[self.media_host],)
+
+    def second_host(self) -> str:
+        """The IPv6 address of the second socket; empty when there is none."""
+        if self.media_ipv6_host:
+            return "" if self.media_ipv6_host == "none" else self.media_ipv6_host
+        return "::" if self.media_host == "0.0.0.0" and _has_ipv6() else ""  # noqa: S104 - recognised, not bound
 
 
-def _own_addresses(family: socket.AddressFamily) -> tuple[str, ...]:
-    """The address of the default route, which a datagram socket tells without sending anything; else loopback."""
-    probe, loopback = ("2001:db8::1", "::1") if family == socket.AF_INET6 else ("192.0.2.1", "127.0.0.1")
+def _own_address(wildcard: str) -> str:
+    """The address of the default route, which a datagram socket tells without sending anything; empty without one."""
+    family, probe = (socket.AF_INET6, "2001:db8::1") if wildcard == "::" else (socket.AF_INET, "192.0.2.1")
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         try:
             sock.connect((probe, 9))
         except OSError:
-            return (loopback,)
-        return (str(sock.getsockname()[0]),)
+            return ""
+        return str(sock.getsockname()[0])
+
+
+def _has_ipv6() -> bool:
+    """Whether the kernel has IPv6 switched on: it may know the family and still have no address of it."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
 
 
 def _bracketed(host: str) -> str:

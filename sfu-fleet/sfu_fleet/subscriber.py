@@ -2,10 +2,10 @@
 
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sfu_fleet import rtcp, sdp
-from sfu_fleet.adaptation import Adaptation, Choice, Decision, Estimate, Input, Layers, Report
+from sfu_fleet.adaptation import Adaptation, Choice, Decision, Estimate, Input, Layers, Reason, Report
 from sfu_fleet.dtls import DtlsState
 from sfu_fleet.errors import SdpRefused, UnknownLayer
 from sfu_fleet.forwarder import DownTrack, PacketFormat, PacketPlane
@@ -21,8 +21,9 @@ from sfu_fleet.negotiation import (
 )
 from sfu_fleet.publisher import Publisher
 from sfu_fleet.rtcp import BitrateEstimate, KeyframeRequest, Nack, ReceiverReport, ReceptionReport, SenderReport
+from sfu_fleet.rtx import RetransmissionStream
 from sfu_fleet.session import AdaptationInfo, Identity, MediaContext, Session, SessionInfo, State
-from sfu_fleet.switching import LayerSwitch
+from sfu_fleet.switching import UPWARD_PATIENCE_S, LayerSwitch
 from sfu_fleet.uplink import Layer, UplinkTrack
 
 # Sender reports whose time of sending is remembered for round trip times.
@@ -65,8 +66,14 @@ class Subscriber(Session):
         self._plane = plane
         self._traffic = context.metrics.traffic
         self.publisher = publisher
-        self._outgoing = tuple(Outgoing(uplink.kind, uplink.codec, secrets.randbits(32)) for uplink in publisher.tracks)
+        self._outgoing = tuple(
+            Outgoing(
+                uplink.kind, uplink.codec, secrets.randbits(32), secrets.randbits(32) if uplink.kind == "video" else 0
+            )
+            for uplink in publisher.tracks
+        )
         self.legs: list[Leg] = []
+        self._tracks: tuple[TrackAgreement, ...] = ()
         self.rtt_ms: float | None = None
         self.adaptation = Adaptation()
         self.decisions: deque[Decision] = deque(maxlen=_REMEMBERED_DECISIONS)
@@ -93,6 +100,11 @@ class Subscriber(Session):
         if self.transport.negotiated:
             raise SdpRefused("the session has been negotiated already")
         self._agreed(accept_answer(self._outgoing, sdp.parse(answer)))
+
+    @property
+    def agreed_tracks(self) -> Sequence[TrackAgreement]:
+        """What was negotiated; empty before the answer."""
+        return self._tracks
 
     def on_connected(self) -> None:
         """Let media flow: from the next keyframe on, which is asked for."""
@@ -142,6 +154,7 @@ class Subscriber(Session):
         index = None
         if layer is not None:
             names = [found.name for found in self._video.uplink.layers] if self._video is not None else []
+            # Before the answer to our offer it is not known whether this viewer has video at all.
             if layer not in names:
                 raise UnknownLayer(f"the layers are: {', '.join(names)}")
             index = names.index(layer)
@@ -171,12 +184,17 @@ class Subscriber(Session):
 
     def _agreed(self, agreement: Agreement) -> None:
         self.peer_ufrag = agreement.peer.ufrag
+        self._tracks = agreement.tracks
         uplinks = {uplink.kind: uplink for uplink in self.publisher.tracks}
         ssrcs = {track.kind: track.ssrc for track in self._outgoing}
         for track in agreement.tracks:
             uplink = uplinks[track.kind]
             packet_format = _format(uplink.agreement, track)
             self.legs.append(self._make_leg(uplink, DownTrack(self.transport, ssrcs[track.kind], packet_format)))
+        rtx_ssrcs = {track.kind: track.rtx_ssrc for track in self._outgoing}
+        for leg, track in zip(self.legs, agreement.tracks, strict=True):
+            if track.rtx is not None:
+                leg.down.rtx = RetransmissionStream(track.rtx.payload_type, rtx_ssrcs[track.kind])
         self.state = State.CONNECTING
         self.transport.start(agreement.peer.fingerprints, dtls_client=agreement.dtls_client)
 
@@ -199,7 +217,9 @@ class Subscriber(Session):
             return
         self.decisions.append(decision)
         layers = self._video.uplink.layers
-        self._video.switch.to(None if decision.layer is None else layers[decision.layer])
+        self.context.metrics.layer_decisions.labels(decision.reason.value).inc()
+        patience_s = UPWARD_PATIENCE_S if decision.reason in {Reason.FITS, Reason.TRIAL} else 0.0
+        self._video.switch.to(None if decision.layer is None else layers[decision.layer], patience_s=patience_s)
         self.log.info("layer_decided", reason=decision.reason.value, layer=decision.layer, before=decision.before)
 
     def _adaptation_info(self) -> AdaptationInfo | None:

@@ -15,6 +15,8 @@ from sfu_fleet.uplink import Keyframe, Layer
 
 # Where sender reports and arrivals disagree by more than this, the reports are wrong.
 _MAX_DISAGREEMENT_S = 2.0
+# Going up can wait: a keyframe is for all viewers of a layer, and each costs all of them some of its quality.
+UPWARD_PATIENCE_S = 4.0
 
 
 class Clock(msgspec.Struct, frozen=True):
@@ -73,7 +75,7 @@ class LayerSwitch:
         # The layer that fed the stream last: while it is paused, time goes on from there.
         self._last: Layer | None = None
 
-    def to(self, target: Layer | None) -> None:
+    def to(self, target: Layer | None, *, patience_s: float = 0.0) -> None:
         """Go over to another layer with its next keyframe, which is asked for; with None, stop at once."""
         if target is self.target:
             return
@@ -87,7 +89,7 @@ class LayerSwitch:
                 self._begin(target)
             else:
                 target.keyframe_listeners[self._owner] = self._on_keyframe
-            target.request_keyframe()
+            target.request_keyframe(patience_s=patience_s)
 
     def close(self) -> None:
         """Take the viewer off its layer."""

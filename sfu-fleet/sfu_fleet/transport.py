@@ -98,6 +98,10 @@ class Transport:
             self._metrics.drop("srtp_protect")
             log.debug("rtcp_not_sent", error=str(error))
 
+    def restart(self) -> None:
+        """Give our side new ICE credentials. The association and its keys stay."""
+        self._socket.restart(self.agent)
+
     def on_check(self) -> None:
         """The peer is alive."""
         self.heard_at = self._clock()

@@ -3,12 +3,14 @@
 A layer is a source of its own: its SSRC, its receive statistics, its repair, its keyframe requests, its viewers.
 """
 
+import asyncio
 from collections.abc import Callable
 
 import msgspec
 
 from sfu_fleet.codecs import Codec
 from sfu_fleet.forwarder import Track
+from sfu_fleet.health import StreamHealth
 from sfu_fleet.keyframe_requests import KeyframeRequests
 from sfu_fleet.keyframes import detector
 from sfu_fleet.loss import LossTracker
@@ -53,6 +55,7 @@ class Layer:
         self.timeline = Timeline(self.codec.clock_rate)
         self.keyframes = KeyframeRequests(lambda: ask_for_keyframe(self))
         self.rate = RateMeter()
+        self.health = StreamHealth(self.codec.clock_rate)
         self.reception: Reception | None = None
         self.losses: LossTracker | None = None
         self.lost_before = 0
@@ -85,7 +88,14 @@ class Layer:
         self.reception = Reception(packet.ssrc, self.codec.clock_rate)
         self.losses = LossTracker() if "nack" in self.codec.feedback else None
         self.sender_report = None
+        self.health.restarted()
         return self.reception
+
+    def is_repaired(self, packet: RtpPacket) -> bool:
+        """Whether a retransmission has come in the packet's place already."""
+        if self.losses is None or not self.losses.repaired or self.reception is None:
+            return False
+        return self.reception.number(packet.sequence) in self.losses.repaired
 
     def starts_keyframe(self, packet: RtpPacket) -> bool:
         """Whether a keyframe begins here; never for audio."""
@@ -96,10 +106,11 @@ class Layer:
         for listener in list(self.keyframe_listeners.values()):
             listener(Keyframe(self, packet, sequence, timestamp, now))
 
-    def request_keyframe(self) -> None:
-        """Somebody needs a keyframe of this layer."""
+    def request_keyframe(self, *, patience_s: float = 0.0) -> None:
+        """Somebody needs a keyframe of this layer; with patience, in company of others who do."""
         if self.kind == "video":
-            self.keyframes.request()
+            self.health.asked(asyncio.get_running_loop().time())
+            self.keyframes.request(patience_s=patience_s)
 
 
 class UplinkTrack:

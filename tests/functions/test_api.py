@@ -209,6 +209,7 @@ async def test_the_openapi_document_has_every_route_and_no_internal_one(http: ht
         "/v1/rooms/{room_id}/whep",
         "/v1/rooms/{room_id}/whip/{session}",
         "/v1/rooms/{room_id}/whep/{session}",
+        "/v1/rooms/{room_id}/whep/{session}/layer",
     }
     whip = document["paths"]["/v1/rooms/{room_id}/whip"]["post"]
     assert list(whip["requestBody"]["content"]) == ["application/sdp"]

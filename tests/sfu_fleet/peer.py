@@ -13,6 +13,10 @@ from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsFingerprint, RTCDtlsP
 from aiortc.rtp import RtcpPacket, RtpPacket
 
 MID_URI = "urn:ietf:params:rtp-hdrext:sdes:mid"
+STREAM_ID_URI = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
+TRANSPORT_CC_URI = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+# The ids of header extensions in offers of a simulcast.
+TRANSPORT_CC, MID, STREAM_ID = 3, 4, 10
 VIDEO_SSRC, AUDIO_SSRC = 0x11111111, 0x22222222
 
 VIDEO_LINES = {
@@ -55,6 +59,23 @@ class _Dtls(RTCDtlsTransport):
         self.peer.rtp.append(data)
 
 
+class _Stream(asyncio.Protocol):
+    """A TCP connection with RFC 4571 frames."""
+
+    def __init__(self, peer: "Peer") -> None:
+        self._peer = peer
+        self._buffer = b""
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        while len(self._buffer) >= 2 and len(self._buffer) >= (end := 2 + int.from_bytes(self._buffer[:2], "big")):
+            frame, self._buffer = self._buffer[2:end], self._buffer[end:]
+            self._peer.datagram_received(frame, ("", 0))
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self._peer.stream_lost = True
+
+
 class Peer(asyncio.DatagramProtocol):
     """A publisher or viewer. `rtp` and `rtcp` collect what it received, decrypted."""
 
@@ -70,6 +91,8 @@ class Peer(asyncio.DatagramProtocol):
         self.dtls = _Dtls(self._port, [self.certificate])  # type: ignore[arg-type]
         self.dtls.peer = self
         self._transport: asyncio.DatagramTransport | None = None
+        self.stream: asyncio.Transport | None = None
+        self.stream_lost = False
         self._remote: tuple[str, int] = ("127.0.0.1", 9)
         self._remote_ufrag = self._remote_password = ""
 
@@ -85,14 +108,32 @@ class Peer(asyncio.DatagramProtocol):
             f"setup:{setup}",
         ]
 
-    def publish_offer(self, *, video: str | None = "VP8", audio: bool = True, setup: str = "actpass") -> str:
+    def publish_offer(
+        self,
+        *,
+        video: str | None = "VP8",
+        audio: bool = True,
+        setup: str = "actpass",
+        rids: tuple[str, ...] = (),
+        group: tuple[int, ...] = (),
+        rtx: str = "",
+    ) -> str:
         sections = []
         if audio:
             sections.append(("audio", "111", ["rtpmap:111 opus/48000/2", f"ssrc:{AUDIO_SSRC} cname:peer"]))
         if video is not None:
             payload_type, lines = VIDEO_LINES[video]
             feedback = [f"rtcp-fb:{payload_type} {value}" for value in ("nack", "nack pli", "goog-remb")]
-            sections.append(("video", payload_type, [*lines, *feedback, f"ssrc:{VIDEO_SSRC} cname:peer"]))
+            sources = [f"ssrc:{ssrc} cname:peer" for ssrc in group or (VIDEO_SSRC,)]
+            if group:
+                sources.append("ssrc-group:SIM " + " ".join(map(str, group)))
+            if rids:
+                extensions = ((TRANSPORT_CC, TRANSPORT_CC_URI), (MID, MID_URI), (STREAM_ID, STREAM_ID_URI))
+                sources = [f"extmap:{identifier} {uri}" for identifier, uri in extensions]
+                sources += [*(f"rid:{rid} send" for rid in rids), f"simulcast:send {';'.join(rids)}"]
+            if rtx:
+                feedback += [f"rtpmap:{rtx} rtx/90000", f"fmtp:{rtx} apt={payload_type}"]
+            sections.append(("video", f"{payload_type} {rtx}".rstrip(), [*lines, *feedback, *sources]))
         return self._description(sections, "sendonly", setup)
 
     def view_offer(self, *, setup: str = "actpass", video_payload_type: str = "120") -> str:
@@ -100,14 +141,14 @@ class Peer(asyncio.DatagramProtocol):
         sections = [("audio", "109", ["rtpmap:109 opus/48000/2"]), ("video", video_payload_type, lines)]
         return self._description(sections, "recvonly", setup)
 
-    def view_answer(self, offer: str, *, setup: str = "active") -> str:
-        """Accept every section of an offer with its first payload type."""
+    def view_answer(self, offer: str, *, setup: str = "active", rtx: bool = False) -> str:
+        """Accept every section of an offer with its first payload type, or with that and the one of retransmissions."""
         sections = []
         for block in offer.replace("\r", "").split("\nm=")[1:]:
             words = block.split("\n", 1)[0].split()
             wanted = ("a=rtpmap", "a=fmtp", "a=rtcp-fb", "a=extmap")
             lines = [line[2:] for line in block.split("\n") if line.startswith(wanted)]
-            sections.append((words[0], words[3], lines))
+            sections.append((words[0], " ".join(words[3:]) if rtx else words[3], lines))
         return self._description(sections, "recvonly", setup)
 
     def _description(self, sections: list[tuple[str, str, list[str]]], direction: str, setup: str) -> str:
@@ -120,40 +161,50 @@ class Peer(asyncio.DatagramProtocol):
             lines += [f"a={line}" for line in attributes]
         return "\r\n".join([*lines, ""])
 
-    async def connect(self, remote_sdp: str, *, client: bool = True) -> None:
-        """Check connectivity with the candidate of a description, then shake hands."""
-        await self.open(remote_sdp)
+    async def connect(self, remote_sdp: str, *, client: bool = True, over: str = "udp") -> None:
+        """Check connectivity with a candidate of a description, then shake hands."""
+        await self.open(remote_sdp, over=over)
         await self.check()
         self.dtls._set_role("client" if client else "server")
         async with asyncio.timeout(10):
             await self.dtls.start(RTCDtlsParameters([RTCDtlsFingerprint("sha-256", self._remote_fingerprint)]))
 
-    async def open(self, remote_sdp: str) -> None:
-        """Open the socket towards the candidate of a description."""
+    async def open(self, remote_sdp: str, *, over: str = "udp") -> None:
+        """Open the socket towards the first candidate of a description that has all those words."""
         values: dict[str, str] = {}
+        candidates = [line for line in remote_sdp.split("\r\n") if line.startswith("a=candidate:")]
+        candidate = next(line for line in candidates if set(over.split()) <= set(line.split()))
         for line in remote_sdp.split("\r\n"):
             name, _, value = line.removeprefix("a=").partition(":")
             values.setdefault(name, value)
-        words = values["candidate"].split()
+        words = candidate.split()
         self._remote = (words[4], int(words[5]))
-        self._remote_ufrag, self._remote_password = values["ice-ufrag"], values["ice-pwd"]
+        self.take_credentials(remote_sdp)
         self._remote_fingerprint = values["fingerprint"].removeprefix("sha-256 ")
-        await self.rebind()
+        if " tcp " in candidate:
+            loop = asyncio.get_running_loop()
+            self.stream, _ = await loop.create_connection(lambda: _Stream(self), *self._remote)
+        else:
+            await self.rebind()
+
+    def take_credentials(self, text: str) -> None:
+        """Use the ICE credentials of a description or fragment."""
+        values = dict(line[2:].split(":", 1) for line in text.split("\r\n") if ":" in line)
+        self._remote_ufrag, self._remote_password = values["ice-ufrag"], values["ice-pwd"]
 
     async def rebind(self) -> None:
         """Take another local port, as a NAT may do."""
         if self._transport is not None:
             self._transport.close()
         loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=("127.0.0.1", 0))
+        host = "::1" if ":" in self._remote[0] else "127.0.0.1"
+        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=(host, 0))
 
-    def binding_request(self, *, nominate: bool = True, password: str | None = None) -> bytes:
-        attributes: dict[str, Any] = {
-            "USERNAME": f"{self._remote_ufrag}:{self.ufrag}",
-            "PRIORITY": 1,
-            "ICE-CONTROLLING": 1,
-        }
-        if nominate:
+    def binding_request(self, *, nominate: bool = True, password: str | None = None, bare: bool = False) -> bytes:
+        attributes: dict[str, Any] = {"USERNAME": f"{self._remote_ufrag}:{self.ufrag}"}
+        if not bare:
+            attributes |= {"PRIORITY": 1, "ICE-CONTROLLING": 1}
+        if nominate and not bare:
             attributes["USE-CANDIDATE"] = None
         message = stun.Message(stun.Method.BINDING, stun.Class.REQUEST, attributes=attributes)
         message.add_message_integrity((password or self._remote_password).encode())
@@ -170,7 +221,9 @@ class Peer(asyncio.DatagramProtocol):
         raise AssertionError("no answer to connectivity checks")
 
     def send_raw(self, data: bytes) -> None:
-        if self._transport is not None and not self._transport.is_closing():
+        if self.stream is not None:
+            self.stream.write(len(data).to_bytes(2, "big") + data)
+        elif self._transport is not None and not self._transport.is_closing():
             self._transport.sendto(data, self._remote)
 
     def send_rtp(self, data: bytes) -> None:
@@ -202,8 +255,9 @@ class Peer(asyncio.DatagramProtocol):
         await self.dtls.stop()
         if task is not None:
             await asyncio.gather(task, return_exceptions=True)
-        if self._transport is not None:
-            self._transport.close()
+        for transport in (self._transport, self.stream):
+            if transport is not None:
+                transport.close()
 
     def video(self) -> list[RtpPacket]:
         return [packet for packet in self.packets() if packet.payload_type not in {109, 111}]

@@ -22,6 +22,7 @@ class Handler:
         self.dtls: list[bytes] = []
         self.srtp: list[bytes] = []
         self.checks = 0
+        self.heard_at = asyncio.get_running_loop().time()
 
     def on_dtls(self, data: bytes) -> None:
         self.dtls.append(data)

@@ -59,3 +59,18 @@ async def test_nothing_is_asked_after_closing() -> None:
     requests.close()
     await asyncio.sleep(INTERVAL * 2)
     assert sent.count == 1
+
+
+async def test_a_patient_request_waits_for_its_time_and_an_urgent_one_does_not_wait_with_it() -> None:
+    sent = Sent()
+    requests = KeyframeRequests(sent, interval_s=INTERVAL)
+    requests.request(patience_s=60)
+    assert sent.count == 1
+    requests.served()
+    for _ in range(2):
+        requests.request(patience_s=60)
+        await asyncio.sleep(2 * INTERVAL)
+    assert sent.count == 1
+    requests.request()
+    assert sent.count == 2
+    requests.close()

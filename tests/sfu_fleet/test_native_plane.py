@@ -22,11 +22,19 @@ from sfu_fleet.metrics import Metrics
 from sfu_fleet.native import build
 from sfu_fleet.native.plane import NativePlane
 from sfu_fleet.picture_ids import Shift
+from sfu_fleet.rtx import RetransmissionStream
 from tests.sfu_fleet.conftest import eventually
 from tests.sfu_fleet.peer import rtp_packet
 
 # With the sizes of key and salt together.
 PROFILES = {Policy.SRTP_PROFILE_AES128_CM_SHA1_80: 30, Policy.SRTP_PROFILE_AEAD_AES_256_GCM: 44}
+
+
+class Agent:
+    """Where a viewer is."""
+
+    def __init__(self, remote: tuple[str, int]) -> None:
+        self.remote = remote
 
 
 class Scene:
@@ -95,10 +103,12 @@ class Scene:
         match step:
             case ("attach", viewer) if viewer not in self.met:
                 transport: Any = SimpleNamespace(
-                    outbound=Outbound(self.keys[viewer]), agent=SimpleNamespace(remote=sockets[viewer].getsockname())
+                    outbound=Outbound(self.keys[viewer]), agent=Agent(sockets[viewer].getsockname())
                 )
                 down = DownTrack(transport, 1000 + viewer, self.formats[viewer % 2])
                 down.timestamp_offset = 77 * viewer
+                if viewer % 3:
+                    down.rtx = RetransmissionStream(97, 2000 + viewer)
                 self.downs[viewer] = 0, down
                 self.met.add(viewer)
                 plane.attach(self.tracks[0], down)

@@ -11,6 +11,8 @@ from sfu_fleet import sdp
 from sfu_fleet.errors import SdpRefused
 from sfu_fleet.negotiation import (
     MID,
+    REPAIRED_STREAM_ID,
+    STREAM_ID,
     TRANSPORT_SEQUENCE,
     Agreement,
     LocalTransport,
@@ -48,7 +50,8 @@ def test_chromium_gets_one_video_codec_and_opus_in_its_own_order() -> None:
     answer = sdp.parse(agreement.sdp)
     audio, video, data = answer.media
     assert (audio.direction, video.direction) == ("recvonly", "recvonly")
-    assert len(video.codecs) == 1
+    assert [codec.encoding for codec in video.codecs] == ["vp8", "rtx"]
+    assert video.codecs[1].parameters == {"apt": "96"}
     assert video.codecs[0].feedback == ("nack", "nack pli", "ccm fir", "goog-remb", "transport-cc")
     assert video.transport.setup == "passive"
     assert data.rejected
@@ -58,6 +61,28 @@ def test_chromium_gets_one_video_codec_and_opus_in_its_own_order() -> None:
     assert "127.0.0.1 5000 typ host" in agreement.sdp
     assert audio.codecs[0].feedback == ("transport-cc",)
     assert audio.extensions[TRANSPORT_SEQUENCE] == video.extensions[TRANSPORT_SEQUENCE]
+
+
+def test_a_simulcast_is_answered_layer_by_layer_with_what_tells_them_apart() -> None:
+    agreement = publish(corpus("chromium-simulcast-offer"))
+    video = agreement.tracks[1]
+    assert (video.rids, video.ssrcs) == (("q", "h", "f"), ())
+    assert {STREAM_ID, REPAIRED_STREAM_ID, MID} <= set(video.extensions)
+    section = agreement.sdp.split("m=video")[1]
+    for line in ("a=rid:q recv", "a=rid:h recv", "a=rid:f recv", "a=simulcast:recv q;h;f"):
+        assert f"\r\n{line}\r\n" in section
+    assert "simulcast" not in agreement.sdp.split("m=video")[0]
+
+
+def test_layers_that_packets_could_not_name_are_not_taken() -> None:
+    offer = corpus("chromium-simulcast-offer").replace("sdes:rtp-stream-id", "sdes:something-else")
+    assert publish(offer).tracks[1].rids == ()
+
+
+def test_a_simulcast_by_sources_needs_nothing_in_the_answer() -> None:
+    agreement = publish(Peer().publish_offer(group=(5, 6, 7)))
+    assert agreement.tracks[1].ssrcs == (5, 6, 7)
+    assert "simulcast" not in agreement.sdp
 
 
 def test_ffmpeg_is_passive_so_the_worker_is_the_dtls_client() -> None:

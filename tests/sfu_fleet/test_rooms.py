@@ -1,5 +1,6 @@
 """A room's life: who replaces whom, why a stream ends, and what the room log is told."""
 
+import asyncio
 from collections.abc import Callable
 
 import msgspec
@@ -8,6 +9,7 @@ from aiortc.rtcdtlstransport import RTCCertificate, generate_certificate
 from cryptography.hazmat.primitives.asymmetric import ec
 from redis.asyncio import Redis
 
+from sfu_fleet import publisher as publisher_module
 from sfu_fleet import rooms as rooms_module
 from sfu_fleet.errors import (
     AtCapacity,
@@ -66,6 +68,38 @@ async def test_a_stream_of_sound_alone_starts_with_its_first_packet(
     source.send_rtp(rtp_packet(1, payload_type=111, ssrc=AUDIO_SSRC, payload=OPUS))
     await eventually(lambda: worker.rooms.infos()[0].live, "live")
     assert await events(worker, valkey) == [(2, session, "Streamer")]
+
+
+async def test_a_stream_whose_video_does_not_come_starts_with_its_sound_after_a_grace(
+    worker: SfuWorker, valkey: Redis, peers: MakePeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, viewer = peers(), peers()
+    monkeypatch.setattr(publisher_module, "SOUND_ALONE_AFTER_S", 0.2)
+    session = await publish(worker.rooms, source)
+    source.send_rtp(rtp_packet(1, payload_type=111, ssrc=AUDIO_SSRC, payload=OPUS))
+    await eventually(lambda: worker.metrics.traffic.packets_in == 1, "the first packet")
+    assert not worker.rooms.infos()[0].live
+    await asyncio.sleep(0.25)
+    source.send_rtp(rtp_packet(2, payload_type=111, ssrc=AUDIO_SSRC, payload=OPUS))
+    await eventually(lambda: worker.rooms.infos()[0].live, "live")
+    assert await events(worker, valkey) == [(2, session, "Streamer")]
+    await view(worker.rooms, viewer)
+    send_video(source, 1, 1, VP8_KEYFRAME)
+    await eventually(viewer.video, "video that begins later")
+    assert await events(worker, valkey) == [(2, session, "Streamer")]
+
+
+async def test_sound_does_not_start_a_stream_whose_video_has_begun(
+    worker: SfuWorker, peers: MakePeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = peers()
+    monkeypatch.setattr(publisher_module, "SOUND_ALONE_AFTER_S", 0)
+    await publish(worker.rooms, source)
+    send_video(source, 1, 1)
+    await eventually(lambda: worker.metrics.traffic.packets_in == 1, "the first packet")
+    source.send_rtp(rtp_packet(1, payload_type=111, ssrc=AUDIO_SSRC, payload=OPUS))
+    await eventually(lambda: worker.metrics.traffic.packets_in == 2, "the sound")
+    assert not worker.rooms.infos()[0].live
 
 
 async def test_hanging_up_ends_the_stream_as_left_for_everybody(
@@ -179,11 +213,16 @@ async def test_trickled_candidates_are_checked_and_counted(worker: SfuWorker, pe
     worker.rooms.trickle(publisher.id, fragment, f'"{publisher.etag}"')
     with pytest.raises(EtagMismatch):
         worker.rooms.trickle(publisher.id, fragment, '"other"')
-    with pytest.raises(RestartUnsupported):
+    with pytest.raises(SdpRefused, match="without its a=ice-pwd"):
         worker.rooms.trickle(publisher.id, fragment.replace(source.ufrag, "newufrag"), None)
+    with pytest.raises(SdpRefused, match="line 1: a=ice-ufrag"):
+        worker.rooms.trickle(publisher.id, fragment.replace(source.ufrag, "x y"), None)
+    offered = worker.rooms.subscribe("room", "viewer", "Viewer", None)
+    with pytest.raises(RestartUnsupported):
+        worker.rooms.trickle(offered.id, fragment, None)
     with pytest.raises(SdpRefused, match="line 4: malformed candidate"):
         worker.rooms.trickle(publisher.id, fragment.replace("udp 1 ", "udp x "), None)
-    assert worker.metrics.registry.get_sample_value("sfu_trickled_candidates_total") == 1
+    assert worker.metrics.registry.get_sample_value("sfu_trickled_candidates_total") == 3
 
 
 async def test_a_refused_offer_leaves_nothing_behind(worker: SfuWorker, peers: MakePeer) -> None:

@@ -43,6 +43,33 @@ def test_ffmpeg_s_offer_is_understood() -> None:
     assert video.ssrcs
 
 
+def test_chromium_s_simulcast_is_understood() -> None:
+    audio, video = sdp.parse((CORPUS / "chromium-simulcast-offer.sdp").read_bytes().decode()).media
+    assert audio.rids == ()
+    assert video.rids == ("q", "h", "f")
+
+
+@pytest.mark.parametrize(
+    ("simulcast", "rids"),
+    [
+        ("send q;h;f", ("q", "h", "f")),
+        ("recv q;h;f", ()),
+        ("recv f send q;f", ("q", "f")),
+        ("send q,h;~f", ("q", "f")),  # the first of alternatives; one that begins paused
+        ("send q;q;x", ("q",)),  # named twice; never described
+    ],
+)
+def test_the_layers_are_those_that_the_peer_sends(simulcast: str, rids: tuple[str, ...]) -> None:
+    described = "\r\n".join(f"a=rid:{rid} send" for rid in "qhf")
+    text = FFMPEG.replace("a=sendonly", f"a=sendonly\r\n{described}\r\na=simulcast:{simulcast}")
+    assert sdp.parse(text).media[1].rids == rids
+
+
+def test_the_older_group_of_sources_is_understood() -> None:
+    text = FFMPEG.replace("a=sendonly", "a=sendonly\r\na=ssrc-group:FID 1 2\r\na=ssrc-group:SIM 5 6 7")
+    assert sdp.parse(text).media[1].simulcast_ssrcs == (5, 6, 7)
+
+
 def test_bare_line_feeds_are_accepted() -> None:
     assert sdp.parse(FFMPEG.replace("\r\n", "\n")) == sdp.parse(FFMPEG)
 
@@ -69,6 +96,12 @@ def test_bare_line_feeds_are_accepted() -> None:
         ("a=sendonly", "a=send\x00only", "control character"),
         ("a=sendonly", "a=extmap:0 urn:x", "extension id is zero"),
         ("a=sendonly", "a=:x", "bad attribute name"),
+        ("a=sendonly", "a=rid:q", "expected a=rid"),
+        ("a=sendonly", "a=rid:q sideways", "expected a=rid"),
+        ("a=sendonly", "a=rid:q;h send", "expected a=rid"),
+        ("a=sendonly", "a=simulcast:send", "expected a=simulcast"),
+        ("a=sendonly", "a=simulcast:q;h;f send", "expected a=simulcast"),
+        ("a=sendonly", "a=ssrc-group:SIM one two", "SSRC"),
     ],
 )
 def test_a_malformed_description_is_refused_with_the_line(before: str, after: str, reason: str) -> None:

@@ -5,6 +5,7 @@ narrowed.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Self
 
 QUEUE_S = 0.4
@@ -69,8 +70,8 @@ class NarrowPath:
 
 
 class _Side(asyncio.DatagramProtocol):
-    def __init__(self, received: "object") -> None:
+    def __init__(self, received: Callable[[bytes, tuple[str, int]], None]) -> None:
         self._received = received
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        self._received(data, addr)  # type: ignore[operator]
+        self._received(data, addr)

@@ -46,6 +46,7 @@ typedef int (*protect_function)(void *context, void *packet, int *length);
 /* Read by Python while the thread writes: aligned words, each of which is either old or new. */
 struct counters {
     uint64_t packets, octets, resent;
+    uint32_t rtx_sequence; /* the number that was given last to what is sent again (RFC 4588) */
 };
 
 struct totals {
@@ -55,10 +56,13 @@ struct totals {
 
 struct viewer {
     void *srtp;
+    int fd; /* of the family of its address */
     struct sockaddr_storage address;
     socklen_t address_size;
     int64_t first, sequence_offset; /* the place in the track's timeline that it begins with, and what leads to its own */
     uint32_t ssrc, timestamp_offset;
+    uint32_t rtx_ssrc; /* with rtx_type 0 there is no such stream: packets are sent again as they were */
+    uint8_t rtx_type;
     uint16_t picture_shift, base_shift;
     struct counters *counters;
     int64_t resend_window_ms;
@@ -76,14 +80,13 @@ struct marks {
 struct stored {
     int64_t sequence;
     uint32_t timestamp;
-    uint16_t size;
+    uint16_t size, payload_size;
     struct marks marks;
     uint8_t *body;
 };
 
 struct pending {
     const struct stored *packet;
-    uint16_t payload_size;
 };
 
 struct lane {
@@ -107,6 +110,7 @@ struct job {
     uint32_t timestamp;
     uint16_t size, payload_size;
     struct marks marks;
+    int fd;
     struct sockaddr_storage address;
     socklen_t address_size;
     uint8_t data[];
@@ -226,12 +230,25 @@ static void shift_pictures(uint8_t *packet, const struct marks *marks, const str
     if (marks->base_at) packet[marks->base_at] = (uint8_t)(packet[marks->base_at] + viewer->base_shift);
 }
 
+/* Makes a packet one of the stream of retransmissions, behind its old number (RFC 4588, section 4); its new size. */
+static int wrap(uint8_t *packet, const struct stored *stored, struct viewer *viewer) {
+    uint8_t *payload = packet + stored->size - stored->payload_size;
+    memmove(payload + 2, payload, stored->payload_size);
+    memcpy(payload, packet + 2, 2);
+    packet[1] = (uint8_t)((packet[1] & 0x80) | viewer->rtx_type);
+    put16(packet + 2, (uint16_t)++viewer->counters->rtx_sequence);
+    put32(packet + 8, viewer->rtx_ssrc);
+    return stored->size + 2;
+}
+
 /* Encrypts a packet for a viewer behind what waits in the arena, as a part of the viewer's train where it fits. */
-static int emit(struct plane *plane, struct viewer *viewer, const struct stored *stored, struct mmsghdr **train) {
-    if (plane->arena_used == ARENA_PACKETS) {
+static int emit(struct plane *plane, struct viewer *viewer, const struct stored *stored, int again,
+                struct mmsghdr **train) {
+    if (plane->arena_used == ARENA_PACKETS || (plane->message_count && plane->fd != viewer->fd)) {
         flush_messages(plane);
         *train = NULL;
     }
+    plane->fd = viewer->fd;
     uint8_t *packet = plane->arena + (size_t)plane->arena_used * SLOT;
     memcpy(packet, stored->body, stored->size);
     put16(packet + 2, (uint16_t)(stored->sequence + viewer->sequence_offset));
@@ -239,6 +256,7 @@ static int emit(struct plane *plane, struct viewer *viewer, const struct stored 
     put32(packet + 8, viewer->ssrc);
     if (viewer->picture_shift | viewer->base_shift) shift_pictures(packet, &stored->marks, viewer);
     int length = stored->size;
+    if (again && viewer->rtx_type) length = wrap(packet, stored, viewer);
     if (plane->protect(viewer->srtp, packet, &length)) {
         plane->totals.protect_failures++;
         return 0;
@@ -300,10 +318,10 @@ static void flush_lane(struct plane *plane, struct lane *lane) {
         for (int p = 0; p < lane->pending_count; p++) {
             const struct pending *pending = &lane->pending[p];
             if (viewer->first < 0 || pending->packet->sequence < viewer->first) continue;
-            if (!emit(plane, viewer, pending->packet, &train)) continue;
+            if (!emit(plane, viewer, pending->packet, 0, &train)) continue;
             plane->totals.packets_out++;
             viewer->counters->packets++;
-            viewer->counters->octets += pending->payload_size;
+            viewer->counters->octets += pending->packet->payload_size;
         }
     }
     lane->pending_count = 0;
@@ -338,13 +356,14 @@ static void take_packet(struct plane *plane, struct job *job) {
     slot->sequence = job->sequence;
     slot->timestamp = job->timestamp;
     slot->size = job->size;
+    slot->payload_size = job->payload_size;
     slot->marks = job->marks;
     if (job->sequence > lane->highest) lane->highest = job->sequence;
     if (!lane->pending_count) {
         lane->next_busy = plane->busy;
         plane->busy = lane;
     }
-    lane->pending[lane->pending_count++] = (struct pending){slot, job->payload_size};
+    lane->pending[lane->pending_count++] = (struct pending){slot};
 }
 
 static void take_resend(struct plane *plane, struct job *job) {
@@ -372,7 +391,7 @@ static void take_resend(struct plane *plane, struct job *job) {
             continue;
         }
         viewer->resend_budget--;
-        if (emit(plane, viewer, slot, &train)) {
+        if (slot->size + 2 <= MAX_PACKET && emit(plane, viewer, slot, 1, &train)) {
             plane->totals.packets_resent++;
             viewer->counters->resent++;
         }
@@ -425,6 +444,7 @@ static void run_jobs(struct plane *plane, struct job *job) {
                 break;
             case DETACH: take_detach(job); break;
             case MOVE:
+                job->viewer->fd = job->fd;
                 job->viewer->address = job->address;
                 job->viewer->address_size = job->address_size;
                 break;
@@ -487,6 +507,7 @@ static struct job *new_job(enum kind kind, size_t data) {
 
 /* -- what Python calls -------------------------------------------------------------------------------------------- */
 
+/* Whether this kernel knows trains is asked of `fd`. */
 struct plane *plane_open(int fd, void *protect, int64_t window_ns, int use_gso) {
     struct plane *plane = calloc(1, sizeof *plane);
     if (!plane) return NULL;
@@ -539,9 +560,10 @@ struct lane *plane_lane(void) {
 }
 
 /* `address` is a sockaddr; `first` is -1 when `plane_begin` will say. What it returns is valid until `plane_detach`. */
-struct viewer *plane_attach(struct plane *plane, struct lane *lane, void *srtp, const void *address, int address_size,
-                            uint32_t ssrc, int64_t first, int64_t sequence_offset, uint32_t timestamp_offset,
-                            uint16_t picture_shift, uint16_t base_shift, struct counters *counters) {
+struct viewer *plane_attach(struct plane *plane, struct lane *lane, void *srtp, int fd, const void *address,
+                            int address_size, uint32_t ssrc, int64_t first, int64_t sequence_offset, uint32_t timestamp_offset,
+                            uint16_t picture_shift, uint16_t base_shift, uint8_t rtx_type, uint32_t rtx_ssrc,
+                            struct counters *counters) {
     if (address_size <= 0 || (size_t)address_size > sizeof(struct sockaddr_storage)) return NULL;
     struct job *job = new_job(ATTACH, 0);
     struct viewer *viewer = calloc(1, sizeof *viewer);
@@ -551,6 +573,7 @@ struct viewer *plane_attach(struct plane *plane, struct lane *lane, void *srtp, 
         return NULL;
     }
     viewer->srtp = srtp;
+    viewer->fd = fd;
     memcpy(&viewer->address, address, (size_t)address_size);
     viewer->address_size = (socklen_t)address_size;
     viewer->ssrc = ssrc;
@@ -559,6 +582,8 @@ struct viewer *plane_attach(struct plane *plane, struct lane *lane, void *srtp, 
     viewer->sequence_offset = sequence_offset;
     viewer->picture_shift = picture_shift;
     viewer->base_shift = base_shift;
+    viewer->rtx_type = rtx_type & 0x7F;
+    viewer->rtx_ssrc = rtx_ssrc;
     viewer->counters = counters;
     job->lane = lane;
     job->viewer = viewer;
@@ -585,11 +610,12 @@ int plane_detach(struct plane *plane, struct viewer *viewer) {
     return 0;
 }
 
-int plane_move(struct plane *plane, struct viewer *viewer, const void *address, int address_size) {
+int plane_move(struct plane *plane, struct viewer *viewer, int fd, const void *address, int address_size) {
     if (address_size <= 0 || (size_t)address_size > sizeof(struct sockaddr_storage)) return -1;
     struct job *job = new_job(MOVE, 0);
     if (!job) return -1;
     job->viewer = viewer;
+    job->fd = fd;
     memcpy(&job->address, address, (size_t)address_size);
     job->address_size = (socklen_t)address_size;
     enqueue(plane, job, 0);
@@ -609,6 +635,7 @@ int plane_discard(struct plane *plane, struct lane *lane) {
 int plane_forward(struct plane *plane, struct lane *lane, const void *body, int size, int payload_size,
                   int64_t sequence, uint32_t timestamp, int picture_at, int wide, int base_at, int urgent) {
     if (size < 12 || size > MAX_PACKET || sequence < 0) return -1;
+    if (payload_size < 0 || payload_size > size - 12) return -1;
     if (picture_at < 0 || picture_at + 1 + (wide != 0) > size || base_at < 0 || base_at + 1 > size) return -1;
     if (__atomic_load_n(&plane->queued, __ATOMIC_RELAXED) >= MAX_QUEUED) {
         plane->totals.queue_overflows++;

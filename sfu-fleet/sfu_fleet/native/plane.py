@@ -1,7 +1,8 @@
 """`NativePlane`: the packet plane whose packets are encrypted and sent by the thread of plane.c.
 
 Python decides: which viewer has which track, what a packet looks like in each format, what was asked for again. The
-thread does what happens for every packet of every viewer.
+thread does what happens for every packet of every viewer. Viewers over TCP are few and have no datagrams: the Python
+plane serves them beside it.
 """
 
 import asyncio
@@ -18,8 +19,8 @@ from structlog import get_logger
 
 from sfu_fleet import picture_ids
 from sfu_fleet.dtls import PROTECT, RtpContext
-from sfu_fleet.forwarder import DownTrack, PacketFormat, Position, Splice, Track
-from sfu_fleet.ice import Address, MediaSocket
+from sfu_fleet.forwarder import Counters, DownTrack, PacketFormat, Position, PythonPlane, Splice, Track
+from sfu_fleet.ice import Address, IceAgent, MediaSocket
 from sfu_fleet.metrics import Metrics
 from sfu_fleet.native.build import NotBuiltError, library
 from sfu_fleet.rtp import RtpPacket
@@ -29,7 +30,7 @@ WINDOW_NS: Final = 4_000_000
 REFRESH_S: Final = 0.1
 
 _INTERFACE: Final = """
-struct counters { uint64_t packets, octets, resent; };
+struct counters { uint64_t packets, octets, resent; uint32_t rtx_sequence; };
 struct totals { uint64_t packets_out, bytes_out, packets_resent, send_failures, protect_failures, nack_unknown,
     nack_budget, queue_overflows, system_calls, trains, waits, batches, processed; };
 struct plane *plane_open(int fd, void *protect, int64_t window_ns, int use_gso);
@@ -37,12 +38,12 @@ void plane_close(struct plane *);
 int plane_uses_trains(const struct plane *);
 void plane_totals(struct plane *, struct totals *);
 struct lane *plane_lane(void);
-struct viewer *plane_attach(struct plane *, struct lane *, void *srtp, const char *address, int address_size,
+struct viewer *plane_attach(struct plane *, struct lane *, void *srtp, int fd, const char *address, int address_size,
     uint32_t ssrc, int64_t first, int64_t sequence_offset, uint32_t timestamp_offset, uint16_t picture_shift,
-    uint16_t base_shift, struct counters *);
+    uint16_t base_shift, uint8_t rtx_type, uint32_t rtx_ssrc, struct counters *);
 int plane_begin(struct plane *, struct viewer *, int64_t first, int64_t sequence_offset);
 int plane_detach(struct plane *, struct viewer *);
-int plane_move(struct plane *, struct viewer *, const char *address, int address_size);
+int plane_move(struct plane *, struct viewer *, int fd, const char *address, int address_size);
 int plane_discard(struct plane *, struct lane *);
 int plane_forward(struct plane *, struct lane *, const char *body, int size, int payload_size, int64_t sequence,
     uint32_t timestamp, int picture_at, int wide, int base_at, int urgent);
@@ -80,7 +81,15 @@ class _Lane:
 class _Viewer:
     """One down track on the thread. The thread uses `context` and `counters`, which live as long as this does."""
 
-    def __init__(self, lane: _Lane, context: RtpContext, counters: Any, remote: Address) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        track: Track,
+        lane: _Lane,
+        context: RtpContext,
+        counters: Any,  # noqa: ANN401 - a cffi struct
+        remote: Address,
+    ) -> None:
+        self.track = track
         self.lane = lane
         self.context = context
         self.counters = counters
@@ -101,10 +110,17 @@ class NativePlane:
         """
         self._lib = _load(library())
         self._metrics = metrics
-        self._handle = self._lib.plane_open(media_socket.fileno(), ffi.cast("void *", PROTECT), window_ns, int(trains))
+        self._socket = media_socket
+        self._python = PythonPlane(media_socket, metrics)
+        # Those that the Python plane has, and those that it gets when the thread has let go of them.
+        self._streamed: dict[DownTrack, Track] = {}
+        self._changing: dict[DownTrack, tuple[int, Track]] = {}
+        self._by_agent: dict[IceAgent, set[DownTrack]] = {}
+        media_socket.on_moved = self._moved
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            self._handle = self._lib.plane_open(probe.fileno(), ffi.cast("void *", PROTECT), window_ns, int(trains))
         if self._handle == ffi.NULL:
             raise NotBuiltError("the thread could not be started")
-        self._family = media_socket.family
         self._lanes: dict[Track, dict[PacketFormat, _Lane]] = {}
         self._viewers: dict[DownTrack, _Viewer] = {}
         # Viewers whose last job has been queued, with the number of jobs after which the thread has let go of them.
@@ -130,22 +146,31 @@ class NativePlane:
     def attach(self, track: Track, down: DownTrack, splice: Splice | None = None) -> None:
         """Let a viewer have a track."""
         outbound, remote = down.transport.outbound, down.transport.agent.remote
-        if outbound is None or remote is None or down in self._viewers:
+        if outbound is None or remote is None or down in self._viewers or down in self._streamed:
             return
         if splice is not None:
             down.join(splice)
+        self._by_agent.setdefault(down.transport.agent, set()).add(down)
+        fd = self._socket.descriptor(remote)
+        if fd is None:
+            # If the thread has it still, it is the next `refresh` that hands it over.
+            if down not in self._changing:
+                self._stream(track, down)
+            else:
+                self._changing[down] = (self._changing[down][0], track)
+            return
         lane = self._lanes.setdefault(track, {}).get(down.format)
         if lane is None:
             lane = self._lanes[track][down.format] = _Lane(self._made(self._lib.plane_lane()))
-        if not isinstance(down.counters, ffi.CData):
-            down.counters = ffi.new("struct counters *")
-        viewer = _Viewer(lane, outbound.rtp_context(), down.counters, remote)
-        address = self._address(remote)
+        _give_counters(down)
+        viewer = _Viewer(track, lane, outbound.rtp_context, down.counters, remote)
+        address = sockaddr(remote)
         viewer.handle = self._made(
             self._lib.plane_attach(
                 self._handle,
                 lane.handle,
                 ffi.cast("void *", viewer.context.address),
+                fd,
                 address,
                 len(address),
                 down.ssrc,
@@ -154,6 +179,8 @@ class NativePlane:
                 down.timestamp_offset,
                 down.shift.picture,
                 down.shift.base,
+                down.rtx.payload_type if down.rtx is not None else 0,
+                down.rtx.ssrc if down.rtx is not None else 0,
                 viewer.counters,
             )
         )
@@ -165,6 +192,14 @@ class NativePlane:
 
     def detach(self, track: Track, down: DownTrack) -> Position | None:
         """Stop sending a track to a viewer."""
+        agents = self._by_agent.get(down.transport.agent, set())
+        agents.discard(down)
+        if not agents:
+            self._by_agent.pop(down.transport.agent, None)
+        if self._streamed.pop(down, None) is not None:
+            return self._python.detach(track, down)
+        if self._changing.pop(down, None) is not None:
+            return track.position(down)
         viewer = self._viewers.pop(down, None)
         if viewer is None:
             return None
@@ -186,8 +221,10 @@ class NativePlane:
 
     def forward(self, track: Track, packet: RtpPacket, sequence: int, timestamp: int, *, keyframe: bool) -> None:
         """Send a packet to all viewers of a track."""
-        # The thread keeps what it sends; this is for positions, and for viewers that find no lane yet.
-        if not track.remember(sequence, timestamp, packet):
+        # The thread keeps what it sends; what the track remembers is for positions.
+        if track.viewers:
+            self._python.forward(track, packet, sequence, timestamp, keyframe=keyframe)
+        elif not track.remember(sequence, timestamp, packet):
             self._metrics.drop("late")
             return
         lanes = self._lanes.get(track)
@@ -227,8 +264,10 @@ class NativePlane:
             self.queued += 1
         lane.waiting.clear()
 
-    def resend(self, track: Track, down: DownTrack, sequences: Iterable[int], now: float) -> int:  # noqa: ARG002
+    def resend(self, track: Track, down: DownTrack, sequences: Iterable[int], now: float) -> int:
         """Send packets again that a viewer misses; how many the thread was asked for."""
+        if down in self._streamed:
+            return self._python.resend(track, down, sequences, now)
         viewer = self._viewers.get(down)
         numbers = [number & 0xFFFF for number in sequences]
         if viewer is None or not numbers:
@@ -248,20 +287,56 @@ class NativePlane:
         self._count()
         self._lib.plane_close(self._handle)
         self._viewers.clear()
+        self._by_agent.clear()
         self._leaving.clear()
 
     def refresh(self) -> None:
-        """Count what the thread did, follow viewers that moved, and let go of those that it has forgotten."""
+        """Count what the thread did, and let go of viewers that it has forgotten."""
         processed = self._count()
         while self._leaving and self._leaving[0][0] <= processed:
             self._leaving.pop(0)
-        for down, viewer in self._viewers.items():
-            remote = down.transport.agent.remote
-            if remote is not None and remote != viewer.remote:
-                viewer.remote = remote
-                address = self._address(remote)
-                self._lib.plane_move(self._handle, viewer.handle, address, len(address))
-                self.queued += 1
+        for down, (jobs, track) in list(self._changing.items()):
+            if jobs <= processed:
+                del self._changing[down]
+                self._settle(track, down)
+
+    def _moved(self, agent: IceAgent) -> None:
+        """A peer is reached at another address from now on."""
+        remote = agent.remote
+        if remote is None:
+            return
+        over_udp = self._socket.descriptor(remote) is not None
+        for down in list(self._by_agent.get(agent, ())):
+            if down in self._viewers:
+                self._follow(down, self._viewers[down], remote)
+            elif over_udp and (track := self._streamed.pop(down, None)) is not None:
+                self._python.detach(track, down)
+                self.attach(track, down)
+
+    def _follow(self, down: DownTrack, viewer: _Viewer, remote: Address) -> None:
+        fd = self._socket.descriptor(remote)
+        if fd is None:
+            # From UDP to TCP: what encrypts is the thread's until it has let go.
+            self.detach(viewer.track, down)
+            self._by_agent.setdefault(down.transport.agent, set()).add(down)
+            self._changing[down] = self.queued, viewer.track
+            return
+        viewer.remote = remote
+        address = sockaddr(remote)
+        self._lib.plane_move(self._handle, viewer.handle, fd, address, len(address))
+        self.queued += 1
+
+    def _settle(self, track: Track, down: DownTrack) -> None:
+        remote = down.transport.agent.remote
+        if remote is not None and self._socket.descriptor(remote) is None:
+            self._stream(track, down)
+        else:
+            self.attach(track, down)
+
+    def _stream(self, track: Track, down: DownTrack) -> None:
+        _take_counters(down)
+        self._streamed[down] = track
+        self._python.attach(track, down)
 
     @staticmethod
     def _made(pointer: Any) -> Any:  # noqa: ANN401 - a cffi pointer
@@ -285,11 +360,32 @@ class NativePlane:
         self._seen = now
         return int(now.processed)
 
-    def _address(self, remote: Address) -> bytes:
-        """A sockaddr for the socket's family: on a dual one an IPv4 peer is `::ffff:a.b.c.d` (RFC 4291, 2.5.5.2)."""
-        host, port = remote
-        parsed = ipaddress.ip_address(host)
-        if self._family == socket.AF_INET6:
-            packed = parsed.packed if parsed.version == 6 else b"\0" * 10 + b"\xff\xff" + parsed.packed
-            return struct.pack("=H", socket.AF_INET6) + struct.pack("!HI", port, 0) + packed + struct.pack("=I", 0)
-        return struct.pack("=H", socket.AF_INET) + struct.pack("!H", port) + parsed.packed + bytes(8)
+
+def _give_counters(down: DownTrack) -> None:
+    """Let the thread count, from where Python stopped. Whoever counts also numbers what is sent again."""
+    old = down.counters
+    if isinstance(old, ffi.CData):
+        return
+    last = down.rtx.sequence if down.rtx is not None else 0
+    down.counters = ffi.new("struct counters *", (old.packets, old.octets, old.resent, last))
+
+
+def _take_counters(down: DownTrack) -> None:
+    """Let Python count, from where the thread stopped, which has let go of the viewer."""
+    old: Any = down.counters
+    if not isinstance(old, ffi.CData):
+        return
+    down.counters = Counters()
+    down.counters.packets, down.counters.octets, down.counters.resent = old.packets, old.octets, old.resent
+    if down.rtx is not None:
+        down.rtx.sequence = old.rtx_sequence & 0xFFFF
+
+
+def sockaddr(remote: Address) -> bytes:
+    """A UDP address as the kernel takes it (ip(7), ipv6(7))."""
+    if len(remote) == 4:
+        host, port, flow, scope = remote
+        packed = ipaddress.IPv6Address(str(host).partition("%")[0]).packed
+        return struct.pack("=H", socket.AF_INET6) + struct.pack("!HI", port, flow) + packed + struct.pack("=I", scope)
+    host, port = str(remote[0]), int(remote[1])
+    return struct.pack("=H", socket.AF_INET) + struct.pack("!H", port) + ipaddress.IPv4Address(host).packed + bytes(8)

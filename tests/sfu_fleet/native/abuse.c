@@ -45,6 +45,7 @@ int main(int argc, char **argv) {
             return 1;
     }
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+    int other = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
     int small = 4096;
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
     struct plane *plane = plane_open(fd, (void *)protect, draw(2) ? 0 : 1000000, (int)draw(2));
@@ -72,9 +73,10 @@ int main(int argc, char **argv) {
                 known->counters = calloc(1, sizeof *known->counters);
                 known->context = calloc(1, sizeof *known->context);
                 known->lane = l;
-                known->viewer = plane_attach(plane, lanes[l], known->context, &sinks[draw(SINKS)], sizeof *sinks,
+                known->viewer = plane_attach(plane, lanes[l], known->context, draw(2) ? fd : other, &sinks[draw(SINKS)], sizeof *sinks,
                                              draw(1000), draw(2) ? -1 : sequences[l], draw(65536), draw(1000),
-                                             (uint16_t)draw(40000), (uint16_t)draw(300), known->counters);
+                                             (uint16_t)draw(40000), (uint16_t)draw(300), (uint8_t)(draw(2) * draw(256)),
+                                             draw(1000), known->counters);
                 break;
             case 1:
                 if (!known->viewer) break;
@@ -87,8 +89,8 @@ int main(int argc, char **argv) {
                 if (known->viewer) plane_begin(plane, known->viewer, sequences[known->lane], draw(65536));
                 break;
             case 2:
-                if (known->viewer) plane_move(plane, known->viewer, &sinks[draw(SINKS)], sizeof *sinks);
-                plane_move(plane, known->viewer, &sinks[0], draw(2) ? -1 : 4096);
+                if (known->viewer) plane_move(plane, known->viewer, draw(2) ? fd : other, &sinks[draw(SINKS)], sizeof *sinks);
+                plane_move(plane, known->viewer, fd, &sinks[0], draw(2) ? -1 : 4096);
                 break;
             case 3:
                 if (!known->viewer) break;
@@ -112,7 +114,7 @@ int main(int argc, char **argv) {
             default: {
                 int size = draw(20) ? (int)draw(5) * 300 + 12 : (int)draw(MAX_PACKET + 8);
                 int64_t sequence = draw(30) ? ++sequences[l] : sequences[l] - draw(1200);
-                plane_forward(plane, lanes[l], body, size, size, sequence, draw(1u << 30), (int)draw(30) - 2,
+                plane_forward(plane, lanes[l], body, size, draw(9) ? (size - 12) / 2 : (int)draw(2100) - 5, sequence, draw(1u << 30), (int)draw(30) - 2,
                               (int)draw(2), (int)draw(2100) - 2, draw(5) == 0);
             }
         }
@@ -135,6 +137,7 @@ int main(int argc, char **argv) {
         }
     }
     close(fd);
+    close(other);
     for (int i = 0; i < SINKS; i++) close(sockets[i]);
     printf("%ld calls, %llu packets out, %llu refused by encryption\n", iterations,
            (unsigned long long)totals.packets_out, (unsigned long long)totals.protect_failures);

@@ -19,6 +19,23 @@ export interface Grant {
   readonly token: string;
   readonly expires_in_s: number;
   readonly role: Role;
+  /** What RTCPeerConnection takes; empty where workers are reached without help. */
+  readonly ice_servers: readonly RTCIceServer[];
+}
+
+/** One event of a room's history; `fields` are those of its kind in the room protocol. */
+export interface HistoryEvent {
+  readonly offset: number;
+  readonly kind: string;
+  readonly fields: Readonly<Record<string, string | number | boolean>>;
+}
+
+export interface HistoryPage {
+  /** Oldest first. */
+  readonly messages: readonly HistoryEvent[];
+  /** Where to read on backwards; null where the page is empty. */
+  readonly first: number | null;
+  readonly more: boolean;
 }
 
 export type TokenKind = "participant" | "encoder";
@@ -60,6 +77,12 @@ export class ApiClient {
 
   roomToken(id: string, kind: TokenKind): Promise<Grant> {
     return this.#asGuest<Grant>({ method: "POST", path: `/v1/rooms/${id}/tokens`, body: { kind } });
+  }
+
+  /** The page of a room's history that ends before an offset, or at its present end. The token is a room token. */
+  history(id: string, token: string, before: number | null): Promise<HistoryPage> {
+    const end = before ?? Number.MAX_SAFE_INTEGER;
+    return call<HistoryPage>({ method: "GET", path: `/v1/rooms/${id}/messages?before=${end}&limit=200`, token });
   }
 
   async #asGuest<T>(request: Call): Promise<T> {

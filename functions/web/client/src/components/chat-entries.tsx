@@ -1,24 +1,31 @@
 import { memo, type ReactNode } from "react";
 
 import type { Moderation } from "../room/connection.ts";
-import type { ChatEntry, NoticeEntry } from "../room/timeline.ts";
+import type { Decision } from "../room/sanctions.ts";
+import type { ChatEntry, GiftEntry, NoticeEntry, PersonEntry } from "../room/timeline.ts";
+import { GiftPicture } from "./gift-picture.tsx";
 import { Icon } from "./icons.tsx";
 import { MessageMenu } from "./message-menu.tsx";
-
-const NAME_COLOURS = 8;
+import { colourOf } from "./name-colour.ts";
 
 const TIME = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 
-interface MessageProps {
-  readonly entry: ChatEntry;
-  /** Whether the sender's name stands above it: not when they go on speaking. */
-  readonly headed: boolean;
+interface EntryProps<E extends PersonEntry> {
+  readonly entry: E;
   readonly onRetry: (messageId: number) => void;
   /** Given to those who may. */
   readonly onModerate?: ((moderation: Moderation) => void) | undefined;
+  /** What was decided about its sender. */
+  readonly sanction?: Decision | undefined;
 }
 
-export const Message = memo(function Message({ entry, headed, onRetry, onModerate }: MessageProps): ReactNode {
+interface MessageProps extends EntryProps<ChatEntry> {
+  /** Whether the sender's name stands above it: not when they go on speaking. */
+  readonly headed: boolean;
+}
+
+export const Message = memo(function Message({ headed, ...props }: MessageProps): ReactNode {
+  const { entry } = props;
   const at = new Date(entry.at);
   return (
     <li
@@ -35,11 +42,42 @@ export const Message = memo(function Message({ entry, headed, onRetry, onModerat
         </div>
       )}
       <p title={TIME.format(at)}>{entry.text}</p>
-      {onModerate !== undefined && !entry.own && <MessageMenu entry={entry} onModerate={onModerate} />}
+      <Beneath {...props} />
+    </li>
+  );
+});
+
+export const GiftMessage = memo(function GiftMessage(props: EntryProps<GiftEntry>): ReactNode {
+  const { entry } = props;
+  const at = new Date(entry.at);
+  return (
+    <li
+      className={`message gift ${entry.status}${entry.own ? " own" : ""}`}
+      data-testid="chat-gift"
+      data-message-id={entry.messageId}
+      data-status={entry.status}
+    >
+      <div className="gift-line">
+        <GiftPicture gift={entry.gift} />
+        <p>{entry.text}</p>
+        <time dateTime={at.toISOString()}>{TIME.format(at)}</time>
+      </div>
+      <Beneath {...props} />
+    </li>
+  );
+});
+
+/** What can be done about an entry, and what became of its sending. */
+function Beneath({ entry, onRetry, onModerate, sanction }: EntryProps<PersonEntry>): ReactNode {
+  return (
+    <>
+      {onModerate !== undefined && !entry.own && (
+        <MessageMenu entry={entry} onModerate={onModerate} sanction={sanction} />
+      )}
       {entry.status === "pending" && <span className="message-note">{entry.note ?? "Sending…"}</span>}
       {entry.status === "failed" && (
         <span className="message-note failed" role="alert">
-          Not sent: {entry.note}{" "}
+          {entry.kind === "gift" ? "Not given" : "Not sent"}: {entry.note}{" "}
           <button
             type="button"
             className="link"
@@ -51,9 +89,9 @@ export const Message = memo(function Message({ entry, headed, onRetry, onModerat
           </button>
         </span>
       )}
-    </li>
+    </>
   );
-});
+}
 
 export const Notice = memo(function Notice({ entry }: { readonly entry: NoticeEntry }): ReactNode {
   const at = new Date(entry.at);
@@ -65,12 +103,3 @@ export const Notice = memo(function Notice({ entry }: { readonly entry: NoticeEn
     </li>
   );
 });
-
-/** The same person has the same colour for everyone and for good. */
-function colourOf(participant: string): number {
-  let hash = 0;
-  for (let index = 0; index < participant.length; index += 1) {
-    hash = (hash * 31 + participant.charCodeAt(index)) >>> 0;
-  }
-  return hash % NAME_COLOURS;
-}

@@ -12,9 +12,11 @@ interface ChatInputProps {
   readonly onSend: (text: string) => void;
   /** At every change that is not the end of it. */
   readonly onTyping?: (() => void) | undefined;
+  /** What else can be sent, in front of the field. */
+  readonly children?: ReactNode;
 }
 
-export function ChatInput({ onSend, onTyping }: ChatInputProps): ReactNode {
+export function ChatInput({ onSend, onTyping, children }: ChatInputProps): ReactNode {
   const [text, setText] = useState("");
   const trimmed = text.trim();
   const remaining = MAX_CHAT_CHARACTERS - countCharacters(trimmed);
@@ -40,6 +42,7 @@ export function ChatInput({ onSend, onTyping }: ChatInputProps): ReactNode {
 
   return (
     <form className="chat-form" onSubmit={onSubmit}>
+      {children}
       <label className="visually-hidden" htmlFor="chat-input">
         Message
       </label>

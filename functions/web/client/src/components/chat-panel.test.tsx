@@ -4,7 +4,7 @@ import { userEvent } from "@testing-library/user-event";
 import type { ReactNode } from "react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
-import type { ChatEntry, Timeline } from "../room/timeline.ts";
+import type { ChatEntry, GiftEntry, Timeline } from "../room/timeline.ts";
 import { ChatPanel } from "./chat-panel.tsx";
 
 function chat(messageId: number, change: Partial<ChatEntry> = {}): ChatEntry {
@@ -22,6 +22,11 @@ function chat(messageId: number, change: Partial<ChatEntry> = {}): ChatEntry {
     note: null,
     ...change,
   };
+}
+
+function gift(messageId: number, change: Partial<GiftEntry> = {}): GiftEntry {
+  const contribution = chat(messageId, { key: `gift-${messageId}`, text: "Bo gave Rose" });
+  return { ...contribution, kind: "gift", gift: "rose", ...change };
 }
 
 const handlers = { onSend: vi.fn(), onRetry: vi.fn(), onReconnect: vi.fn() };
@@ -126,6 +131,65 @@ describe("ChatPanel", () => {
       { action: 2, participant: "bo", offset: null, seconds: 600 },
       { action: 3, participant: "bo", offset: null, seconds: null },
     ]);
+  });
+
+  it("offers to take back what holds against a sender, and to decide anew once a time-out is over", async () => {
+    const onModerate = vi.fn();
+    const at = Date.now();
+    const sanction = (participant: string, kind: "ban" | "time_out", untilMs: number) =>
+      [participant, { participant, name: null, kind, untilMs, offset: 1 }] as const;
+    const sanctions = new Map([
+      sanction("bo", "ban", 0),
+      sanction("cy", "time_out", at + 60_000),
+      sanction("di", "time_out", at - 1),
+    ]);
+    const log = [chat(1), chat(2, { sender: "cy" }), chat(3, { sender: "di" })];
+    render(
+      <ChatPanel
+        timeline={{ log, unsent: [] }}
+        connection="connected"
+        {...handlers}
+        onModerate={onModerate}
+        sanctions={sanctions}
+      />,
+    );
+    const offered = [];
+    for (const menu of screen.getAllByTestId("message-menu")) {
+      await userEvent.click(menu);
+      const actions = document.getElementById(menu.getAttribute("aria-controls") ?? "");
+      offered.push([...(actions?.querySelectorAll("button") ?? [])].map(({ textContent }) => textContent.trim()));
+    }
+    expect(offered).toEqual([
+      ["Delete", "Lift ban"],
+      ["Delete", "End time-out", "Ban"],
+      ["Delete", "Time out 10 min", "Ban"],
+    ]);
+    await userEvent.click(screen.getByRole("button", { name: "Lift ban" }));
+    expect(onModerate).toHaveBeenCalledExactlyOnceWith({ action: 4, participant: "bo", offset: null, seconds: null });
+  });
+
+  it("shows gifts among the messages, and why one was not given", async () => {
+    show({ log: [gift(1)], unsent: [gift(2, { own: true, status: "failed", note: "you may not give gifts" })] });
+    expect(screen.getAllByTestId("chat-gift").map(({ dataset }) => dataset["status"])).toEqual(["sent", "failed"]);
+    expect(screen.getByRole("alert").textContent).toContain("Not given: you may not give gifts");
+    await userEvent.click(screen.getByRole("button", { name: "Try again" }));
+    expect(handlers.onRetry).toHaveBeenCalledExactlyOnceWith(2);
+  });
+
+  it("has gifts to give for those who may, and the focus back where it was afterwards", async () => {
+    const onGive = vi.fn();
+    const timeline = { log: [], unsent: [] };
+    const { rerender } = render(<ChatPanel timeline={timeline} connection="connected" {...handlers} />);
+    expect(screen.queryByTestId("gift-open")).toBeNull();
+    rerender(<ChatPanel timeline={timeline} connection="connected" {...handlers} onGive={onGive} />);
+    const open = screen.getByRole("button", { name: "Give a gift" });
+    await userEvent.click(open);
+    expect(open.getAttribute("aria-expanded")).toBe("true");
+    await userEvent.click(screen.getByRole("radio", { name: "Crown" }));
+    await userEvent.click(screen.getByTestId("gift-give"));
+    expect(onGive).toHaveBeenCalledExactlyOnceWith("crown", 1);
+    expect(screen.queryByTestId("gift-picker")).toBeNull();
+    expect(document.activeElement).toBe(open);
   });
 
   it("tells of typing, one's own and others'", async () => {

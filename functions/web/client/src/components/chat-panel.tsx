@@ -1,11 +1,13 @@
-import type { ReactNode } from "react";
+import { useId, useRef, useState, type ReactNode } from "react";
 
 import type { ConnectionState, Moderation } from "../room/connection.ts";
+import { NO_SANCTIONS, type Sanctions } from "../room/sanctions.ts";
 import { typingSentence } from "../room/sentences.ts";
-import type { Typists } from "../room/state.ts";
 import type { Timeline, TimelineEntry } from "../room/timeline.ts";
-import { Message, Notice } from "./chat-entries.tsx";
+import type { Typists } from "../room/typing-watch.ts";
+import { GiftMessage, Message, Notice } from "./chat-entries.tsx";
 import { ChatInput } from "./chat-input.tsx";
+import { GiftPicker } from "./gift-picker.tsx";
 import { Icon } from "./icons.tsx";
 import { useStickToEnd } from "./use-stick-to-end.ts";
 
@@ -17,8 +19,12 @@ interface ChatPanelProps {
   readonly onRetry: (messageId: number) => void;
   readonly onReconnect: () => void;
   readonly onTyping?: () => void;
+  /** Given to those who may give. */
+  readonly onGive?: ((gift: string, quantity: number) => void) | undefined;
   /** Given to those who may; the same function over time, or every message is drawn anew. */
   readonly onModerate?: ((moderation: Moderation) => void) | undefined;
+  /** What moderators have decided about people. */
+  readonly sanctions?: Sanctions;
 }
 
 /** A pause after which the same sender is named again. */
@@ -34,12 +40,22 @@ export function ChatPanel({
   onRetry,
   onReconnect,
   onTyping,
+  onGive,
   onModerate,
+  sanctions = NO_SANCTIONS,
 }: ChatPanelProps): ReactNode {
   const entries: readonly TimelineEntry[] = [...timeline.log, ...timeline.unsent];
   const { ref, onScroll, unseen, toEnd } = useStickToEnd<HTMLOListElement>(entries.at(-1)?.key);
   const typing = typingSentence(typists);
-  const slowed = timeline.unsent.some(({ status, note }) => status === "pending" && note !== null);
+  const slowed = timeline.unsent.some(({ kind, status, note }) => kind === "chat" && status === "pending" && note !== null);
+
+  const [giving, setGiving] = useState(false);
+  const giftButton = useRef<HTMLButtonElement>(null);
+  const pickerId = useId();
+  const closePicker = (): void => {
+    setGiving(false);
+    giftButton.current?.focus();
+  };
 
   return (
     <section className="chat" aria-label="Chat">
@@ -68,6 +84,14 @@ export function ChatPanel({
           {entries.map((entry, index) =>
             entry.kind === "notice" ? (
               <Notice key={entry.key} entry={entry} />
+            ) : entry.kind === "gift" ? (
+              <GiftMessage
+                key={entry.key}
+                entry={entry}
+                onRetry={onRetry}
+                onModerate={onModerate}
+                sanction={sanctions.get(entry.sender)}
+              />
             ) : (
               <Message
                 key={entry.key}
@@ -75,6 +99,7 @@ export function ChatPanel({
                 headed={startsGroup(entries[index - 1], entry)}
                 onRetry={onRetry}
                 onModerate={onModerate}
+                sanction={sanctions.get(entry.sender)}
               />
             ),
           )}
@@ -92,13 +117,42 @@ export function ChatPanel({
         </div>
       )}
       <div className="typing-line">{typing !== null && <p data-testid="typing">{typing}</p>}</div>
+      {giving && onGive !== undefined && (
+        <GiftPicker
+          id={pickerId}
+          onClose={closePicker}
+          onGive={(gift, quantity) => {
+            onGive(gift, quantity);
+            closePicker();
+            toEnd();
+          }}
+        />
+      )}
       <ChatInput
         onTyping={onTyping}
         onSend={(text) => {
           onSend(text);
           toEnd();
         }}
-      />
+      >
+        {onGive !== undefined && (
+          <button
+            ref={giftButton}
+            type="button"
+            className="icon-button"
+            data-testid="gift-open"
+            aria-label="Give a gift"
+            title="Give a gift"
+            aria-expanded={giving}
+            aria-controls={pickerId}
+            onClick={() => {
+              setGiving(!giving);
+            }}
+          >
+            <Icon name="gift" />
+          </button>
+        )}
+      </ChatInput>
     </section>
   );
 }

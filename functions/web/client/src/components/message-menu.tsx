@@ -2,28 +2,31 @@ import { useId, useState, type KeyboardEvent, type ReactNode } from "react";
 
 import { ModerationAction } from "../protocol/messages.ts";
 import type { Moderation } from "../room/connection.ts";
-import type { ChatEntry } from "../room/timeline.ts";
+import type { Decision } from "../room/sanctions.ts";
+import type { PersonEntry } from "../room/timeline.ts";
 import { Icon } from "./icons.tsx";
-
-const TIME_OUT_S = 600;
+import { PersonActions } from "./person-actions.tsx";
 
 interface MessageMenuProps {
-  readonly entry: ChatEntry;
+  readonly entry: PersonEntry;
   readonly onModerate: (moderation: Moderation) => void;
+  readonly sanction?: Decision | undefined;
 }
 
 /** What a moderator can do about a message, opened beneath it: nothing in a list that scrolls can cut it off. */
-export function MessageMenu({ entry, onModerate }: MessageMenuProps): ReactNode {
-  const [open, setOpen] = useState(false);
+export function MessageMenu({ entry, onModerate, sanction }: MessageMenuProps): ReactNode {
+  /** When it was opened, ms since 1970: what holds then is what it offers to end. */
+  const [openedAt, setOpenedAt] = useState<number | null>(null);
+  const open = openedAt !== null;
   const id = useId();
   const { offset, sender, name } = entry;
 
-  const act = (moderation: Partial<Moderation> & Pick<Moderation, "action">): void => {
-    setOpen(false);
-    onModerate({ participant: null, offset: null, seconds: null, ...moderation });
+  const act = (moderation: Moderation): void => {
+    setOpenedAt(null);
+    onModerate(moderation);
   };
   const onKeyDown = (event: KeyboardEvent): void => {
-    if (event.key === "Escape") setOpen(false);
+    if (event.key === "Escape") setOpenedAt(null);
   };
 
   return (
@@ -32,11 +35,11 @@ export function MessageMenu({ entry, onModerate }: MessageMenuProps): ReactNode 
         type="button"
         className="menu-toggle"
         data-testid="message-menu"
-        aria-label={`Moderate ${name}’s message`}
+        aria-label={`Moderate ${name}’s ${entry.kind === "gift" ? "gift" : "message"}`}
         aria-expanded={open}
         aria-controls={id}
         onClick={() => {
-          setOpen(!open);
+          setOpenedAt(open ? null : Date.now());
         }}
       >
         <Icon name="more" />
@@ -48,31 +51,18 @@ export function MessageMenu({ entry, onModerate }: MessageMenuProps): ReactNode 
           data-testid="message-delete"
           disabled={offset === null}
           onClick={() => {
-            act({ action: ModerationAction.delete, offset });
+            act({ action: ModerationAction.delete, participant: null, offset, seconds: null });
           }}
         >
           Delete
         </button>
-        <button
-          type="button"
-          className="button small"
-          data-testid="message-time-out"
-          onClick={() => {
-            act({ action: ModerationAction.timeOut, participant: sender, seconds: TIME_OUT_S });
-          }}
-        >
-          Time out 10 min
-        </button>
-        <button
-          type="button"
-          className="button small danger"
-          data-testid="message-ban"
-          onClick={() => {
-            act({ action: ModerationAction.ban, participant: sender });
-          }}
-        >
-          Ban
-        </button>
+        <PersonActions
+          participant={sender}
+          sanction={sanction}
+          at={openedAt ?? 0}
+          testIds="message"
+          onModerate={act}
+        />
       </div>
     </div>
   );

@@ -19,12 +19,25 @@ export function LiveBadge({ stream }: { readonly stream: RoomState["stream"] }):
   }
 }
 
-export function ViewerCount({ count }: { readonly count: number }): ReactNode {
+interface ViewerCountProps {
+  readonly count: number;
+  readonly onOpen: () => void;
+}
+
+/** How many watch, and the way to who they are. */
+export function ViewerCount({ count, onOpen }: ViewerCountProps): ReactNode {
   return (
-    <span className="viewer-count" title="Viewers">
+    <button
+      type="button"
+      className="viewer-count"
+      data-testid="people-open"
+      title="Who is here?"
+      aria-haspopup="dialog"
+      onClick={onOpen}
+    >
       <Icon name="users" />
       <span data-testid="viewer-count">{count.toLocaleString("en")}</span>
-      <span className="visually-hidden">watching</span>
-    </span>
+      <span className="visually-hidden">watching. Who is here?</span>
+    </button>
   );
 }

@@ -1,7 +1,7 @@
 // @vitest-environment jsdom
 import { cleanup, render, screen } from "@testing-library/react";
 import { userEvent } from "@testing-library/user-event";
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import type { SettingsChanged } from "../protocol/messages.ts";
 import type { Admission, Settings } from "../room/connection.ts";
@@ -10,6 +10,9 @@ import { KnocksPanel } from "./knocks-panel.tsx";
 import { ReactionBar } from "./reaction-bar.tsx";
 import { SettingsCard } from "./settings-card.tsx";
 
+beforeEach(() => {
+  localStorage.clear();
+});
 afterEach(cleanup);
 
 const configure = (): ReturnType<typeof vi.fn<(settings: Settings) => Promise<void>>> => vi.fn(() => Promise.resolve());
@@ -49,7 +52,7 @@ describe("KnocksPanel", () => {
 describe("SettingsCard", () => {
   it("applies the switch at once and fields when they are left, each alone", async () => {
     const onConfigure = configure();
-    render(<SettingsCard settings={null} title="Synths" connected onConfigure={onConfigure} />);
+    render(<SettingsCard roomId="r" settings={null} title="Synths" connected onConfigure={onConfigure} />);
     await userEvent.click(screen.getByTestId("setting-waiting-room"));
     await userEvent.clear(screen.getByTestId("setting-slow-mode"));
     await userEvent.type(screen.getByTestId("setting-slow-mode"), "30{Enter}");
@@ -61,7 +64,7 @@ describe("SettingsCard", () => {
   it("gives way to what the room log says", async () => {
     const onConfigure = configure();
     const card = (present: SettingsChanged): ReturnType<typeof SettingsCard> => (
-      <SettingsCard settings={present} title="Synths" connected onConfigure={onConfigure} />
+      <SettingsCard roomId="r" settings={present} title="Synths" connected onConfigure={onConfigure} />
     );
     const { rerender } = render(card(settings()));
     await userEvent.click(screen.getByTestId("setting-waiting-room"));
@@ -72,10 +75,77 @@ describe("SettingsCard", () => {
 
   it("goes back and says why when the server refuses", async () => {
     const onConfigure = vi.fn(() => Promise.reject(new Error("you may not")));
-    render(<SettingsCard settings={settings()} title="Synths" connected onConfigure={onConfigure} />);
+    render(<SettingsCard roomId="r" settings={settings()} title="Synths" connected onConfigure={onConfigure} />);
     await userEvent.click(screen.getByTestId("setting-waiting-room"));
     expect(screen.getByRole("alert").textContent).toBe("you may not");
     expect(screen.getByTestId<HTMLInputElement>("setting-waiting-room").checked).toBe(false);
+  });
+});
+
+describe("SettingsCard, of what the server does not tell", () => {
+  const card = (onConfigure: (settings: Settings) => Promise<void>): ReturnType<typeof SettingsCard> => (
+    <SettingsCard
+      roomId="r"
+      settings={settings({ waitingRoom: true })}
+      title="Synths"
+      connected
+      onConfigure={onConfigure}
+    />
+  );
+  const terms = (): (string | null)[] => screen.queryAllByTestId("blocked-term").map(({ textContent }) => textContent);
+
+  it("sends the category when its field is left, also an empty one", async () => {
+    const onConfigure = configure();
+    const inCategory = (category: string): ReturnType<typeof SettingsCard> => (
+      <SettingsCard roomId="r" settings={settings({ category })} title="Synths" connected onConfigure={onConfigure} />
+    );
+    const { rerender } = render(inCategory(""));
+    await userEvent.type(screen.getByLabelText("Category"), " Music {Enter}");
+    rerender(inCategory("Music"));
+    await userEvent.clear(screen.getByLabelText("Category"));
+    await userEvent.tab();
+    expect(onConfigure.mock.calls.flat()).toEqual([{ category: "Music" }, { category: "" }]);
+  });
+
+  it("has a way to let people in by itself only with a waiting room, and knows it at the next visit", async () => {
+    const onConfigure = configure();
+    render(card(onConfigure));
+    await userEvent.click(screen.getByRole("switch", { name: /Let in by itself/ }));
+    expect(onConfigure).toHaveBeenCalledExactlyOnceWith({ autoAccept: true });
+    cleanup();
+    render(card(onConfigure));
+    expect(screen.getByTestId<HTMLInputElement>("setting-auto-accept").checked).toBe(true);
+    cleanup();
+    render(<SettingsCard roomId="r" settings={settings()} title="" connected onConfigure={onConfigure} />);
+    expect(screen.queryByTestId("setting-auto-accept")).toBeNull();
+  });
+
+  it("blocks words, several at once and each once, allows them again and knows them at the next visit", async () => {
+    const onConfigure = configure();
+    render(card(onConfigure));
+    await userEvent.type(screen.getByLabelText("Blocked words"), "spoiler,  the   end ,SPOILER{Enter}");
+    await userEvent.type(screen.getByLabelText("Blocked words"), "spoiler{Enter}");
+    await userEvent.click(screen.getByRole("button", { name: "Allow “spoiler” again" }));
+    expect(onConfigure.mock.calls.flat()).toEqual([
+      { blockedTerms: ["spoiler", "the end"] },
+      { blockedTerms: ["the end"] },
+    ]);
+    expect(document.activeElement).toBe(screen.getByLabelText("Blocked words"));
+    cleanup();
+    render(card(onConfigure));
+    expect(terms()).toEqual(["the end"]);
+  });
+
+  it("goes back and says why when the server refuses, and sends nothing that it would refuse", async () => {
+    const onConfigure = vi.fn(() => Promise.reject(new Error("too fast")));
+    render(card(onConfigure));
+    await userEvent.type(screen.getByLabelText("Blocked words"), "spoiler{Enter}");
+    expect(screen.getByRole("alert").textContent).toBe("too fast");
+    expect(terms()).toEqual([]);
+    expect(onConfigure).toHaveBeenCalledOnce();
+    await userEvent.type(screen.getByLabelText("Blocked words"), `${"x".repeat(65)}{Enter}`);
+    expect(screen.getByText("At most 64 characters each.")).toBeTruthy();
+    expect(onConfigure).toHaveBeenCalledOnce();
   });
 });
 

@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useState, type ReactNode } from "react";
+import { useCallback, useEffect, useMemo, useState, type ReactNode } from "react";
 
 import type { ApiClient, Room } from "../api/client.ts";
 import { describeError } from "../api/problem.ts";
@@ -8,6 +8,7 @@ import { ConnectionBadge } from "../components/connection-badge.tsx";
 import { EncoderCard } from "../components/encoder-card.tsx";
 import { Icon, Logo } from "../components/icons.tsx";
 import { KnocksPanel } from "../components/knocks-panel.tsx";
+import { PeoplePanel } from "../components/people-panel.tsx";
 import { Player } from "../components/player.tsx";
 import { ReactionBar } from "../components/reaction-bar.tsx";
 import { LiveBadge, ViewerCount } from "../components/room-facts.tsx";
@@ -40,11 +41,14 @@ function settingsOf(room: Room): SettingsChanged {
 export function LiveRoom({ api, room, role, session }: LiveRoomProps): ReactNode {
   const state = useSessionState(session);
   const { refusal, waiting, obstacle } = state.room;
-  // What the room was when the page was opened, until an event says otherwise.
-  const settings = state.room.settings ?? settingsOf(room);
+  // What the room was when the page was opened, until an event says otherwise; one object, for what is typed but not
+  // sent yet lasts for as long as that.
+  const first = useMemo(() => settingsOf(room), [room]);
+  const settings = state.room.settings ?? first;
   const title = settings.title === "" ? room.title : settings.title;
   const connected = state.room.connection === "connected";
   const [problem, setProblem] = useState<string | null>(null);
+  const [peopleOpen, setPeopleOpen] = useState(false);
 
   useEffect(() => {
     document.title = `${title} · Headrace`;
@@ -62,9 +66,12 @@ export function LiveRoom({ api, room, role, session }: LiveRoomProps): ReactNode
     },
     [session],
   );
-  const retryChat = useCallback(
+  const askForPeople = useCallback(async (): Promise<void> => {
+    await Promise.all([session.askForPeople(), role === "streamer" ? session.recallSanctions() : null]);
+  }, [session, role]);
+  const retry = useCallback(
     (messageId: number): void => {
-      session.retryChat(messageId);
+      session.retry(messageId);
     },
     [session],
   );
@@ -128,14 +135,23 @@ export function LiveRoom({ api, room, role, session }: LiveRoomProps): ReactNode
           </span>
           <div className="room-names">
             <h1>{title}</h1>
-            <p>{room.owner.name}</p>
+            <p>
+              {room.owner.name}
+              {settings.category !== "" && <span data-testid="room-category"> · {settings.category}</span>}
+            </p>
           </div>
           <LiveBadge stream={state.room.stream} />
-          <ViewerCount count={state.room.viewers} />
+          <ViewerCount
+            count={state.room.viewers}
+            onOpen={() => {
+              setPeopleOpen(true);
+            }}
+          />
         </div>
         <div className="room-cards">
           {role === "streamer" && (
             <SettingsCard
+              roomId={room.id}
               settings={settings}
               title={room.title}
               connected={connected}
@@ -156,12 +172,32 @@ export function LiveRoom({ api, room, role, session }: LiveRoomProps): ReactNode
         onTyping={() => {
           session.typing();
         }}
+        onGive={
+          role === "viewer"
+            ? (gift, quantity) => {
+                session.sendGift(gift, quantity);
+              }
+            : undefined
+        }
         onModerate={role === "streamer" ? moderate : undefined}
-        onRetry={retryChat}
+        sanctions={state.room.sanctions}
+        onRetry={retry}
         onReconnect={() => {
           session.retryNow();
         }}
       />
+      {peopleOpen && (
+        <PeoplePanel
+          people={state.room.people}
+          sanctions={state.room.sanctions}
+          self={state.room.welcome?.participant ?? null}
+          onAsk={askForPeople}
+          onModerate={role === "streamer" ? (moderation) => session.moderate(moderation) : undefined}
+          onClose={() => {
+            setPeopleOpen(false);
+          }}
+        />
+      )}
     </div>
   );
 }

@@ -44,7 +44,7 @@ function states(): string[] {
 }
 
 function chatStatuses(): string[] {
-  return notices.flatMap((notice) => (notice.type === "outgoing" ? [notice.chat.status] : []));
+  return notices.flatMap((notice) => (notice.type === "outgoing" ? [notice.message.status] : []));
 }
 
 function chatsOn(fake: FakeSocket): unknown[] {
@@ -342,7 +342,7 @@ describe("own chats", () => {
       clock.advance(100);
     }
     expect(chatStatuses().at(-1)).toBe("failed");
-    connection.retryChat(101);
+    connection.retry(101);
     expect(chatsOn(socket()).at(-1)).toEqual([3, 101, "unlucky"]);
     expect(chatStatuses().at(-1)).toBe("pending");
   });
@@ -352,6 +352,43 @@ describe("own chats", () => {
     connection.sendChat("bad");
     socket().receive(38, 7, "a message has at most 500 characters", 101, null);
     expect(chatStatuses()).toEqual(["pending", "failed"]);
+  });
+});
+
+describe("own gifts", () => {
+  const giftsOn = (fake: FakeSocket): unknown[] =>
+    fake.sent.filter((frame) => Array.isArray(frame) && frame[0] === 12);
+
+  it("are sent again with the same key until the server has them", () => {
+    join();
+    connection.sendGift("rose", 3);
+    socket().lose();
+    clock.advance(125);
+    join();
+    expect(sockets.flatMap(giftsOn)).toEqual([
+      [12, 101, "rose", 3],
+      [12, 101, "rose", 3],
+    ]);
+    socket().receive(36, 101, T0 + 3);
+    expect(chatStatuses()).toEqual(["pending", "sent"]);
+  });
+
+  it("do not wait for a chat that slow mode holds up", () => {
+    join();
+    connection.sendChat("hello");
+    socket().receive(38, 18, "slow mode", 101, 30_000);
+    connection.sendGift("rose", 1);
+    expect(giftsOn(socket())).toEqual([[12, 102, "rose", 1]]);
+  });
+
+  it("say that whoever is silenced may not give them, and can be given again later", () => {
+    join();
+    connection.sendGift("rose", 1);
+    socket().receive(38, 17, "you may not write", 101, 60_000);
+    const note = "you may not give gifts for 60 s.";
+    expect(notices.at(-1)).toMatchObject({ message: { status: "failed", note } });
+    connection.retry(101);
+    expect(giftsOn(socket())).toHaveLength(2);
   });
 });
 
@@ -519,6 +556,22 @@ describe("what a crowd does", () => {
     expect(socket().sent).toHaveLength(1);
   });
 
+  it("types no more once its message is there, whichever way round the two come", () => {
+    join();
+    const typing = (): unknown[] => notices.flatMap((notice) => (notice.type === "typing" ? [notice.typing.names] : []));
+    socket().receive(45, ["Bo"], 1);
+    socket().receive(35, T0, [[1, chatEvent(1)]]);
+    socket().receive(45, ["Bo", "Cy"], 2);
+    expect(typing()).toEqual([["Bo"], [], ["Cy"]]);
+  });
+
+  it("types on whatever it said before this page came", () => {
+    join({ offset: T0 + 1 });
+    socket().receive(35, T0, [[1, chatEvent(1)]]);
+    socket().receive(45, ["Bo"], 1);
+    expect(notices.at(-1)).toEqual({ type: "typing", typing: { names: ["Bo"], count: 1 } });
+  });
+
   it("tells of typing every two seconds at most", () => {
     join();
     connection.typing();
@@ -551,11 +604,11 @@ describe("moderation", () => {
     join();
     connection.sendChat("hello");
     socket().receive(38, 18, "slow mode", 101, 30_000);
-    expect(notices.at(-1)).toMatchObject({ chat: { status: "pending", note: "Slow mode: waits for its turn (30 s)" } });
+    expect(notices.at(-1)).toMatchObject({ message: { status: "pending", note: "Slow mode: waits for its turn (30 s)" } });
     clock.advance(1_000);
     connection.retryNow();
     expect(chatsOn(socket())).toHaveLength(1);
     socket().receive(38, 17, "you may not write", 101, 60_000);
-    expect(notices.at(-1)).toMatchObject({ chat: { status: "failed", note: "you may not write for 60 s." } });
+    expect(notices.at(-1)).toMatchObject({ message: { status: "failed", note: "you may not write for 60 s." } });
   });
 });

@@ -23,16 +23,17 @@ import {
   type LoggedEvent,
   type Moderate,
   type Offer,
+  type PeopleList,
   type ReactionCount,
   type ServerMessage,
-  type TypingNotice,
   type Welcome,
 } from "../protocol/messages.ts";
 import { Backoff } from "./backoff.ts";
 import { systemClock, type Clock, type Timer } from "./clock.ts";
-import { Outbox, type OutgoingChat } from "./outbox.ts";
+import { Outbox, type ChatContent, type GiftContent, type Outgoing } from "./outbox.ts";
 import { ReactionSender } from "./reaction-sender.ts";
 import { ConnectionLost, Requests } from "./requests.ts";
+import { TypingWatch, type Typists } from "./typing-watch.ts";
 
 /** The part of WebSocket that the connection uses. */
 export interface Socket {
@@ -63,9 +64,10 @@ export type ConnectionNotice =
   | { readonly type: "waiting"; readonly position: number }
   | { readonly type: "obstacle"; readonly obstacle: Obstacle; readonly retryAfterMs: number }
   | { readonly type: "knocks"; readonly knocks: Knocks }
+  | { readonly type: "people"; readonly people: PeopleList }
   | { readonly type: "reactions"; readonly reactions: readonly ReactionCount[] }
-  | { readonly type: "typing"; readonly typing: TypingNotice }
-  | { readonly type: "outgoing"; readonly chat: OutgoingChat }
+  | { readonly type: "typing"; readonly typing: Typists }
+  | { readonly type: "outgoing"; readonly message: Outgoing }
   | { readonly type: "error"; readonly error: ErrorMessage }
   | { readonly type: "refused"; readonly reason: RefusalReason };
 
@@ -81,7 +83,7 @@ export interface ConnectionOptions {
   readonly newMessageId?: () => number;
 }
 
-type Reply = Offer | Answer | Done;
+type Reply = Offer | Answer | Done | PeopleList;
 
 /** What to ask for in a request; its kind and number are the connection's own. */
 export type Moderation = Omit<Moderate, "kind" | "request">;
@@ -108,8 +110,10 @@ export class RoomConnection {
   readonly #options: ConnectionOptions;
   readonly #clock: Clock;
   readonly #backoff: Backoff;
-  readonly #outbox: Outbox;
+  readonly #chats: Outbox<ChatContent>;
+  readonly #gifts: Outbox<GiftContent>;
   readonly #reactions: ReactionSender;
+  readonly #typing: TypingWatch;
   readonly #requests = new Requests<Reply>();
   #token: string;
   #tokenRefused = false;
@@ -118,6 +122,8 @@ export class RoomConnection {
   #socket: Socket | null = null;
   #epoch: string | null = null;
   #offset: number | null = null;
+  /** Where the log ended at the welcome: what is before is history. */
+  #joinedAt = 0;
   /** Whether this socket stands at the door. */
   #waiting = false;
   /** The last refusal on a socket that was not welcomed: its close code alone does not say enough. */
@@ -139,15 +145,26 @@ export class RoomConnection {
     this.#token = options.token;
     this.#clock = options.clock ?? systemClock;
     this.#backoff = new Backoff({ ...BACKOFF, ...(options.random && { random: options.random }) });
-    this.#outbox = new Outbox({
+    const outbox = {
       clock: this.#clock,
-      transmit: (messageId, text) => {
-        this.#send({ kind: "chat", messageId, text });
-      },
-      onChange: (chat) => {
-        options.onNotice({ type: "outgoing", chat });
+      onChange: (message: Outgoing): void => {
+        options.onNotice({ type: "outgoing", message });
       },
       ...(options.newMessageId && { newMessageId: options.newMessageId }),
+    };
+    this.#chats = new Outbox<ChatContent>({
+      ...outbox,
+      verb: "write",
+      transmit: (messageId, { text }) => {
+        this.#send({ kind: "chat", messageId, text });
+      },
+    });
+    this.#gifts = new Outbox<GiftContent>({
+      ...outbox,
+      verb: "give gifts",
+      transmit: (key, { gift, quantity }) => {
+        this.#send({ kind: "gift", key, gift, quantity });
+      },
     });
     this.#reactions = new ReactionSender({
       clock: this.#clock,
@@ -155,6 +172,16 @@ export class RoomConnection {
         if (this.#state === "connected") this.#send({ kind: "react", reaction, count });
       },
     });
+    this.#typing = new TypingWatch({
+      clock: this.#clock,
+      onChange: (typing) => {
+        options.onNotice({ type: "typing", typing });
+      },
+    });
+  }
+
+  get #outboxes(): readonly [Outbox<ChatContent>, Outbox<GiftContent>] {
+    return [this.#chats, this.#gifts];
   }
 
   get state(): ConnectionState {
@@ -189,11 +216,16 @@ export class RoomConnection {
   }
 
   sendChat(text: string): void {
-    this.#outbox.post(text);
+    this.#chats.post({ kind: "chat", text });
   }
 
-  retryChat(messageId: number): void {
-    this.#outbox.retry(messageId);
+  sendGift(gift: string, quantity: number): void {
+    this.#gifts.post({ kind: "gift", gift, quantity });
+  }
+
+  /** Sends a chat or a gift that failed again. */
+  retry(messageId: number): void {
+    for (const outbox of this.#outboxes) outbox.retry(messageId);
   }
 
   react(reaction: string): void {
@@ -219,6 +251,13 @@ export class RoomConnection {
 
   async admit(admission: Admission): Promise<void> {
     await this.#request((request) => ({ kind: "admit", request, ...admission }));
+  }
+
+  /** Asks who is here; the answer is told as a notice. */
+  async people(): Promise<void> {
+    const people = await this.#request((request) => ({ kind: "people", request }));
+    if (people.kind !== "people_list") throw new ProtocolError("people was not answered with a list");
+    this.#options.onNotice({ type: "people", people });
   }
 
   async publish(sdp: string): Promise<Answer> {
@@ -311,10 +350,13 @@ export class RoomConnection {
         const events = message.events.filter(({ offset }) => offset > seen);
         if (message.lastOffset !== null) this.#offset = Math.max(seen, message.lastOffset);
         if (events.length > 0) onNotice({ type: "events", events });
+        for (const { offset, event } of events) {
+          if (event.type === "chat" && offset > this.#joinedAt) this.#typing.spoke(event.name);
+        }
         return;
       }
       case "sent":
-        this.#outbox.acknowledge(message.messageId, message.offset);
+        for (const outbox of this.#outboxes) outbox.acknowledge(message.messageId, message.offset);
         return;
       case "gap":
         // Another epoch counts its own offsets; the old one must not hide its events.
@@ -329,7 +371,7 @@ export class RoomConnection {
           this.#turned = message;
           return;
         }
-        if (!this.#requests.refuse(message) && !this.#outbox.refuse(message)) {
+        if (!this.#requests.refuse(message) && !this.#outboxes.some((outbox) => outbox.refuse(message))) {
           onNotice({ type: "error", error: message });
         }
         return;
@@ -339,6 +381,7 @@ export class RoomConnection {
       case "offer":
       case "answer":
       case "done":
+      case "people_list":
         this.#requests.answer(message);
         return;
       case "move":
@@ -359,11 +402,10 @@ export class RoomConnection {
         onNotice({ type: "reactions", reactions: message.reactions });
         return;
       case "typing_notice":
-        onNotice({ type: "typing", typing: message });
+        this.#typing.hear(message);
         return;
       // Not used here so far.
       case "stats":
-      case "people_list":
         return;
     }
   }
@@ -387,6 +429,7 @@ export class RoomConnection {
     this.#tokenRefused = false;
     if (this.#epoch !== null && this.#epoch !== welcome.epoch) this.#offset = null;
     this.#epoch = welcome.epoch;
+    this.#joinedAt = welcome.offset;
     // The log is empty: whatever comes into it while this client is away comes after offset 0.
     if (welcome.offset === 0) this.#offset ??= 0;
     this.#pingMs = welcome.pingMs;
@@ -396,7 +439,7 @@ export class RoomConnection {
     this.#schedulePing();
     this.#setState("connected");
     this.#options.onNotice({ type: "welcome", welcome });
-    this.#outbox.connected();
+    for (const outbox of this.#outboxes) outbox.connected();
   }
 
   #schedulePing(): void {
@@ -456,7 +499,7 @@ export class RoomConnection {
     this.#closed = true;
     this.#retryTimer?.cancel();
     this.#retryTimer = null;
-    this.#outbox.close();
+    for (const outbox of this.#outboxes) outbox.close();
     this.#setState("closed");
   }
 
@@ -508,7 +551,8 @@ export class RoomConnection {
     this.#waiting = false;
     this.#turned = null;
     this.#reactions.clear();
-    this.#outbox.disconnected();
+    this.#typing.clear();
+    for (const outbox of this.#outboxes) outbox.disconnected();
     this.#requests.abandonAll();
   }
 }

@@ -1,19 +1,33 @@
 /**
- * Chats on their way to the room log.
+ * Messages on their way to the room log: chats in one outbox, gifts in another, since slow mode holds up only chats.
  *
- * A chat keeps its message id from the first attempt to the last, so that the server can tell a repetition.
- * After a refusal "for now" the outbox sends one chat at a time, oldest first, until it is empty again:
+ * A message keeps its id from the first attempt to the last, so that the server can tell a repetition.
+ * After a refusal "for now" the outbox sends one at a time, oldest first, until it is empty again:
  * sending the rest at once would only run into the same limit, and would change their order.
  */
 import { ErrorCode, type ErrorMessage } from "../protocol/messages.ts";
 import type { Clock, Timer } from "./clock.ts";
 
-export type ChatStatus = "pending" | "sent" | "failed";
+export type DeliveryStatus = "pending" | "sent" | "failed";
 
-export interface OutgoingChat {
-  readonly messageId: number;
+export interface ChatContent {
+  readonly kind: "chat";
   readonly text: string;
-  readonly status: ChatStatus;
+}
+
+export interface GiftContent {
+  readonly kind: "gift";
+  readonly gift: string;
+  readonly quantity: number;
+}
+
+export type Content = ChatContent | GiftContent;
+
+export interface Outgoing<C extends Content = Content> {
+  /** Of a gift, its key. */
+  readonly messageId: number;
+  readonly content: C;
+  readonly status: DeliveryStatus;
   /** When it was written, ms since 1970. */
   readonly writtenAt: number;
   /** Where it is in the room log, once sent. */
@@ -22,53 +36,55 @@ export interface OutgoingChat {
   readonly note: string | null;
 }
 
-interface Entry {
-  chat: OutgoingChat;
+interface Entry<C extends Content> {
+  message: Outgoing<C>;
   inFlight: boolean;
   refusals: number;
 }
 
-export interface OutboxOptions {
+export interface OutboxOptions<C extends Content> {
   readonly clock: Clock;
-  readonly transmit: (messageId: number, text: string) => void;
-  readonly onChange: (chat: OutgoingChat) => void;
+  /** What somebody who is silenced may not do: "write". */
+  readonly verb: string;
+  readonly transmit: (messageId: number, content: C) => void;
+  readonly onChange: (message: Outgoing<C>) => void;
   readonly newMessageId?: () => number;
 }
 
 const MAX_REFUSALS = 5;
 const DEFAULT_RETRY_MS = 1_000;
 
-export class Outbox {
-  readonly #options: OutboxOptions;
+export class Outbox<C extends Content> {
+  readonly #options: OutboxOptions<C>;
   readonly #newMessageId: () => number;
-  readonly #entries = new Map<number, Entry>();
+  readonly #entries = new Map<number, Entry<C>>();
   #connected = false;
   #congested = false;
   #hold: Timer | null = null;
 
-  constructor(options: OutboxOptions) {
+  constructor(options: OutboxOptions<C>) {
     this.#options = options;
     this.#newMessageId = options.newMessageId ?? randomMessageId;
   }
 
-  post(text: string): void {
-    const chat: OutgoingChat = {
+  post(content: C): void {
+    const message: Outgoing<C> = {
       messageId: this.#newMessageId(),
-      text,
+      content,
       status: "pending",
       writtenAt: this.#options.clock.now(),
       offset: null,
       note: null,
     };
-    this.#entries.set(chat.messageId, { chat, inFlight: false, refusals: 0 });
-    this.#options.onChange(chat);
+    this.#entries.set(message.messageId, { message, inFlight: false, refusals: 0 });
+    this.#options.onChange(message);
     this.#flush();
   }
 
-  /** Sends a failed chat again, at its person's wish. */
+  /** Sends a failed message again, at its person's wish. */
   retry(messageId: number): void {
     const entry = this.#entries.get(messageId);
-    if (entry?.chat.status !== "failed") return;
+    if (entry?.message.status !== "failed") return;
     entry.refusals = 0;
     this.#update(entry, { status: "pending", note: null });
     this.#flush();
@@ -83,7 +99,7 @@ export class Outbox {
     this.#flush();
   }
 
-  /** Returns whether the error was about one of our chats. */
+  /** Returns whether the error was about one of these messages. */
   refuse(error: ErrorMessage): boolean {
     const entry = error.reference === null ? undefined : this.#entries.get(error.reference);
     if (entry === undefined) return false;
@@ -91,7 +107,7 @@ export class Outbox {
     entry.refusals += 1;
     const waits = waitingNote(error);
     if (waits === null || entry.refusals > MAX_REFUSALS) {
-      this.#update(entry, { status: "failed", note: failureNote(error) });
+      this.#update(entry, { status: "failed", note: failureNote(error, this.#options.verb) });
       this.#flush();
       return true;
     }
@@ -131,23 +147,23 @@ export class Outbox {
     for (const entry of this.#pending()) {
       if (!entry.inFlight) {
         entry.inFlight = true;
-        this.#options.transmit(entry.chat.messageId, entry.chat.text);
+        this.#options.transmit(entry.message.messageId, entry.message.content);
       }
       if (this.#congested) return;
     }
   }
 
-  #pending(): Entry[] {
-    return [...this.#entries.values()].filter((entry) => entry.chat.status === "pending");
+  #pending(): Entry<C>[] {
+    return [...this.#entries.values()].filter((entry) => entry.message.status === "pending");
   }
 
-  #update(entry: Entry, change: Partial<OutgoingChat>): void {
-    entry.chat = { ...entry.chat, ...change };
-    this.#options.onChange(entry.chat);
+  #update(entry: Entry<C>, change: Partial<Omit<Outgoing, "content">>): void {
+    entry.message = { ...entry.message, ...change };
+    this.#options.onChange(entry.message);
   }
 }
 
-/** What to say of a chat that waits after a refusal "for now"; null when the refusal is for good. */
+/** What to say of a message that waits after a refusal "for now"; null when the refusal is for good. */
 function waitingNote({ code, retryAfterMs }: ErrorMessage): string | null {
   switch (code) {
     case ErrorCode.rateLimited:
@@ -164,11 +180,11 @@ function waitingNote({ code, retryAfterMs }: ErrorMessage): string | null {
   }
 }
 
-function failureNote({ code, message, retryAfterMs }: ErrorMessage): string {
+function failureNote({ code, message, retryAfterMs }: ErrorMessage, verb: string): string {
   if (code !== ErrorCode.banned) return message;
-  if (retryAfterMs === null) return "you may not write in this room.";
+  if (retryAfterMs === null) return `you may not ${verb} in this room.`;
   const seconds = Math.ceil(retryAfterMs / 1000);
-  return `you may not write for ${seconds < 90 ? `${seconds} s` : `${Math.ceil(seconds / 60)} min`}.`;
+  return `you may not ${verb} for ${seconds < 90 ? `${seconds} s` : `${Math.ceil(seconds / 60)} min`}.`;
 }
 
 /** A random 53-bit integer. */

@@ -1,8 +1,6 @@
 /** What publisher and viewer share: a peer connection towards the SFU, and the judgement that it has failed. */
 import type { Clock, Timer } from "./clock.ts";
 
-/** The SFU is ICE-lite with host candidates in its SDP: there is no STUN or TURN server to ask. */
-const CONFIGURATION: RTCConfiguration = { iceServers: [], bundlePolicy: "max-bundle" };
 
 /** A short interruption heals by itself through ICE consent checks. */
 const DISCONNECTED_GRACE_MS = 3_000;
@@ -11,7 +9,12 @@ const CONNECT_TIMEOUT_MS = 10_000;
 
 export type PeerFactory = () => RTCPeerConnection;
 
-export const newPeer: PeerFactory = () => new RTCPeerConnection(CONFIGURATION);
+/** The SFU is ICE-lite with host candidates in its SDP: only a network that lets little through needs a TURN server. */
+export function openPeer(iceServers: readonly RTCIceServer[]): RTCPeerConnection {
+  return new RTCPeerConnection({ iceServers: [...iceServers], bundlePolicy: "max-bundle" });
+}
+
+export const newPeer: PeerFactory = () => openPeer([]);
 
 export interface PeerWatch {
   stop(): void;

@@ -1,10 +1,16 @@
 /** What the page says about things that happen in a room. */
-import { ModerationAction, type GiftEvent, type Sanction, type SettingsChanged } from "../protocol/messages.ts";
+import { ModerationAction, type Sanction, type SettingsChanged } from "../protocol/messages.ts";
 import type { Obstacle } from "./connection.ts";
-import type { Typists } from "./state.ts";
+import { giftCalled } from "./gifts.ts";
+import type { GiftContent } from "./outbox.ts";
+import type { Typists } from "./typing-watch.ts";
 
-export function giftSentence({ name, gift, quantity }: GiftEvent): string {
-  return quantity === 1 ? `${name} gave a gift: ${gift}` : `${name} gave a gift: ${quantity} × ${gift}`;
+export function giftSentence(
+  { name, own }: { readonly name: string; readonly own: boolean },
+  { gift, quantity }: Pick<GiftContent, "gift" | "quantity">,
+): string {
+  const { label } = giftCalled(gift);
+  return `${own ? "You" : name} gave ${quantity === 1 ? label : `${quantity.toLocaleString("en")} × ${label}`}`;
 }
 
 /** `at` is when it was decided, ms since 1970. */
@@ -28,6 +34,9 @@ function span(ms: number): string {
 export function settingsSentence(before: SettingsChanged | null, now: SettingsChanged): string | null {
   const news: string[] = [];
   if (before !== null && before.title !== now.title) news.push(`The title is now “${now.title}”`);
+  if (before !== null && before.category !== now.category) {
+    news.push(now.category === "" ? "The category is cleared" : `The category is now “${now.category}”`);
+  }
   if ((before?.slowModeS ?? 0) !== now.slowModeS) {
     news.push(now.slowModeS === 0 ? "Slow mode is off" : `Slow mode: one message every ${now.slowModeS} s`);
   }

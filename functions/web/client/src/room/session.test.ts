@@ -7,7 +7,10 @@ import { FakeSocket, settle } from "./testing.ts";
 
 const T0 = 1_795_352_400_000_000;
 
+const TURN = { urls: ["turn:turn.example:3478"], username: "60:me", credential: "secret" };
+
 let sockets: FakeSocket[];
+let configurations: RTCConfiguration[];
 let peers: FakePeer[];
 let session: RoomSession;
 
@@ -46,6 +49,7 @@ beforeEach(() => {
   vi.useFakeTimers();
   sockets = [];
   peers = [];
+  configurations = [];
   vi.stubGlobal("location", { protocol: "http:", host: "test" });
   vi.stubGlobal("MediaStream", FakeMediaStream);
   vi.stubGlobal("WebSocket", function openSocket() {
@@ -53,12 +57,18 @@ beforeEach(() => {
     sockets.push(fake);
     return fake;
   });
-  vi.stubGlobal("RTCPeerConnection", function openPeer() {
+  vi.stubGlobal("RTCPeerConnection", function openPeer(configuration: RTCConfiguration) {
+    configurations.push(configuration);
     const fake = new FakePeer();
     peers.push(fake);
     return fake;
   });
-  session = new RoomSession(new ApiClient(), "abcde23456", { token: "t", expires_in_s: 60, role: "viewer" });
+  session = new RoomSession(new ApiClient(), "abcde23456", {
+    token: "t",
+    expires_in_s: 60,
+    role: "viewer",
+    ice_servers: [TURN],
+  });
   session.open();
 });
 
@@ -74,6 +84,11 @@ describe("RoomSession", () => {
     event(0, 2, "s1", "Bo");
     expect(requests(SUBSCRIBE)).toHaveLength(1);
     expect(session.snapshot().room.stream).toMatchObject({ kind: "live", session: "s1" });
+  });
+
+  it("opens its connections with the ICE servers that came with the token", () => {
+    join(true);
+    expect(configurations[0]?.iceServers).toEqual([TURN]);
   });
 
   it("waits for the stream to start, plays it, and stops at its end", async () => {

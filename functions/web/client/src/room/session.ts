@@ -11,6 +11,8 @@ import {
   type Moderation,
   type Settings,
 } from "./connection.ts";
+import { pastSanctions } from "./past-sanctions.ts";
+import { openPeer, type PeerFactory } from "./peer.ts";
 import { Publisher, type PublisherState } from "./publisher.ts";
 import { initialRoomState, reduceRoom, type RoomState } from "./state.ts";
 import { Viewer, type ViewerState } from "./viewer.ts";
@@ -23,6 +25,10 @@ export interface SessionState {
 }
 
 export class RoomSession {
+  readonly #api: ApiClient;
+  readonly #roomId: string;
+  /** As the latest token came with them: TURN credentials expire. */
+  #iceServers: readonly RTCIceServer[];
   readonly #connection: RoomConnection;
   readonly #camera: Camera;
   readonly #publisher: Publisher;
@@ -32,6 +38,7 @@ export class RoomSession {
   /** What this page published last: the log may call it live for a moment after it was ended here. */
   #ownSession: string | null = null;
   #joinedAt = 0;
+  #pastKnown = false;
   #state: SessionState = {
     room: initialRoomState,
     camera: { kind: "off" },
@@ -40,10 +47,18 @@ export class RoomSession {
   };
 
   constructor(api: ApiClient, roomId: string, grant: Grant) {
+    this.#api = api;
+    this.#roomId = roomId;
+    this.#iceServers = grant.ice_servers;
+    const newPeer: PeerFactory = () => openPeer(this.#iceServers);
     const connection = new RoomConnection({
       url: roomSocketUrl(roomId),
       token: grant.token,
-      refreshToken: async () => (await api.roomToken(roomId, "participant")).token,
+      refreshToken: async () => {
+        const renewed = await api.roomToken(roomId, "participant");
+        this.#iceServers = renewed.ice_servers;
+        return renewed.token;
+      },
       onNotice: (notice) => {
         this.#noticed(notice);
       },
@@ -59,6 +74,7 @@ export class RoomSession {
     });
     this.#publisher = new Publisher({
       signaling: connection,
+      newPeer,
       onState: (publisher) => {
         if (publisher.kind === "live") this.#ownSession = publisher.session;
         this.#update({ publisher });
@@ -67,6 +83,7 @@ export class RoomSession {
     });
     this.#viewer = new Viewer({
       signaling: connection,
+      newPeer,
       onState: (viewer) => {
         this.#update({ viewer });
       },
@@ -103,8 +120,13 @@ export class RoomSession {
     this.#connection.sendChat(text);
   }
 
-  retryChat(messageId: number): void {
-    this.#connection.retryChat(messageId);
+  sendGift(gift: string, quantity: number): void {
+    this.#connection.sendGift(gift, quantity);
+  }
+
+  /** Sends a chat or a gift that failed again. */
+  retry(messageId: number): void {
+    this.#connection.retry(messageId);
   }
 
   react(reaction: string): void {
@@ -125,6 +147,19 @@ export class RoomSession {
 
   admit(admission: Admission): Promise<void> {
     return this.#connection.admit(admission);
+  }
+
+  /** Asks who is here: `people` of the room's state. */
+  askForPeople(): Promise<void> {
+    return this.#connection.people();
+  }
+
+  /** Brings in what was decided about people before the part of the log that this page got; once. */
+  async recallSanctions(): Promise<void> {
+    if (this.#pastKnown) return;
+    const past = await pastSanctions(this.#api, this.#roomId);
+    this.#pastKnown = true;
+    this.#update({ room: reduceRoom(this.#state.room, past, Date.now()) });
   }
 
   /** Takes the room back from the page that took this one's place. */
@@ -175,6 +210,7 @@ export class RoomSession {
       case "waiting":
       case "obstacle":
       case "knocks":
+      case "people":
       case "reactions":
       case "typing":
         break;

@@ -1,9 +1,10 @@
 import { describe, expect, it } from "vitest";
 
-import type { LoggedEvent, RoomEvent, Welcome } from "../protocol/messages.ts";
+import type { LoggedEvent, RoomEvent, Sanction, Welcome } from "../protocol/messages.ts";
 import type { ConnectionNotice } from "./connection.ts";
+import { standing } from "./sanctions.ts";
 import { typingSentence } from "./sentences.ts";
-import { initialRoomState, MAX_FLOATING, reduceRoom, type RoomState } from "./state.ts";
+import { initialRoomState, MAX_FLOATING, reduceRoom, type PastSanctions, type RoomState } from "./state.ts";
 import { MAX_ENTRIES } from "./timeline.ts";
 
 const T0 = 1_795_352_400_000_000;
@@ -39,11 +40,11 @@ function chat(messageId: number, sender = "other", text = `text ${messageId}`): 
 function outgoing(messageId: number, status: "pending" | "sent" | "failed", offset: number | null = null): ConnectionNotice {
   return {
     type: "outgoing",
-    chat: { messageId, text: `text ${messageId}`, status, writtenAt: T0 / 1000, offset, note: null },
+    message: { messageId, content: { kind: "chat", text: `text ${messageId}` }, status, writtenAt: T0 / 1000, offset, note: null },
   };
 }
 
-function after(...notices: readonly ConnectionNotice[]): RoomState {
+function after(...notices: readonly (ConnectionNotice | PastSanctions)[]): RoomState {
   return notices.reduce((state, notice) => reduceRoom(state, notice, T0 / 1000), initialRoomState);
 }
 
@@ -116,7 +117,7 @@ describe("the timeline", () => {
   it("shows a failed chat as failed, with its reason", () => {
     const state = after(welcome(), outgoing(7, "pending"), {
       type: "outgoing",
-      chat: { messageId: 7, text: "x", status: "failed", writtenAt: 0, offset: null, note: "too long" },
+      message: { messageId: 7, content: { kind: "chat", text: "x" }, status: "failed", writtenAt: 0, offset: null, note: "too long" },
     });
     expect(state.timeline.unsent).toMatchObject([{ status: "failed", note: "too long" }]);
   });
@@ -201,11 +202,48 @@ describe("moderation", () => {
     ]);
   });
 
+  it("knows what holds against whom, and by what name, until it is lifted", () => {
+    const sanction = (participant: string, action: number, untilMs = 0): RoomEvent => ({
+      type: "sanction",
+      participant,
+      action,
+      untilMs,
+    });
+    const person = { participant: "cy", name: "Cy", role: "viewer" } as const;
+    const state = after(
+      welcome(),
+      { type: "people", people: { kind: "people_list", request: 1, total: 1, people: [person] } },
+      events([1, chat(1, "Bo")], [2, sanction("Bo", 2, 99)], [3, sanction("cy", 3)], [4, sanction("di", 3)]),
+    );
+    expect([...state.sanctions.values()]).toEqual([
+      { participant: "Bo", name: "Bo", kind: "time_out", untilMs: 99, offset: T0 + 2 },
+      { participant: "cy", name: "Cy", kind: "ban", untilMs: 0, offset: T0 + 3 },
+      { participant: "di", name: null, kind: "ban", untilMs: 0, offset: T0 + 4 },
+    ]);
+    const lifted = reduceRoom(state, events([5, sanction("cy", 4)], [6, sanction("di", 4)]), 0);
+    expect(standing(lifted.sanctions, 0).map(({ participant }) => participant)).toEqual(["Bo"]);
+    expect(texts(lifted).slice(-2)).toEqual(["Cy may take part again", "Somebody may take part again"]);
+  });
+
+  it("learns of decisions before its time, and lets the later ones stand", () => {
+    const ban = (participant: string): Sanction => ({ type: "sanction", participant, action: 3, untilMs: 0 });
+    const state = after(welcome(), events([5, { ...ban("bo"), action: 4 }]), {
+      type: "past_sanctions",
+      decided: [
+        { offset: T0 - 9, event: ban("cy"), name: "Cy" },
+        { offset: T0 - 8, event: ban("bo"), name: "Bo" },
+      ],
+    });
+    expect(standing(state.sanctions, 0)).toEqual([
+      { participant: "cy", name: "Cy", kind: "ban", untilMs: 0, offset: T0 - 9 },
+    ]);
+  });
+
   it("says what is new in the settings, and nothing when nothing is", () => {
-    const settings = (slowModeS: number, waitingRoom: boolean, title = "Synths"): RoomEvent => ({
+    const settings = (slowModeS: number, waitingRoom: boolean, title = "Synths", category = ""): RoomEvent => ({
       type: "settings_changed",
       title,
-      category: "",
+      category,
       slowModeS,
       waitingRoom,
     });
@@ -216,20 +254,50 @@ describe("moderation", () => {
         [2, settings(30, true)],
         [3, settings(30, true)],
         [4, settings(0, true, "Drums")],
+        [5, settings(0, true, "Drums", "Music")],
       ),
     );
     expect(texts(state)).toEqual([
       "Slow mode: one message every 30 s. New viewers wait to be let in",
       "The title is now “Drums”. Slow mode is off",
+      "The category is now “Music”",
     ]);
     expect(state.settings).toMatchObject({ title: "Drums", slowModeS: 0, waitingRoom: true });
   });
 });
 
 describe("the crowd", () => {
-  it("gives gifts that are told to everyone", () => {
-    const gift: RoomEvent = { type: "gift", sender: "bo", name: "Bo", key: 9, gift: "rose", quantity: 3 };
-    expect(texts(after(welcome(), events([1, gift])))).toEqual(["Bo gave a gift: 3 × rose"]);
+  const rose = (sender: string, quantity: number): RoomEvent => ({
+    type: "gift",
+    sender,
+    name: sender,
+    key: 9,
+    gift: "rose",
+    quantity,
+  });
+
+  it("gives gifts that are told to everyone, also such as this page does not know", () => {
+    const state = after(
+      welcome(),
+      events([1, rose("Bo", 1)], [2, { ...rose("Cy", 3), gift: "gold_bar" } as RoomEvent], [3, rose("me", 1_000)]),
+    );
+    expect(texts(state)).toEqual(["Bo gave Rose", "Cy gave 3 × Gold bar", "You gave 1,000 × Rose"]);
+  });
+
+  it("shows an own gift once, from its sending to its place in the log", () => {
+    const content = { kind: "gift", gift: "rose", quantity: 2 } as const;
+    const pending = { messageId: 9, content, status: "pending", writtenAt: 0, offset: null, note: null } as const;
+    const state = after(welcome(), { type: "outgoing", message: pending });
+    expect(state.timeline.unsent).toMatchObject([{ kind: "gift", text: "You gave 2 × Rose", status: "pending" }]);
+    const given = reduceRoom(state, events([4, rose("me", 2)]), 0);
+    expect(given.timeline.unsent).toEqual([]);
+    const sent = { ...pending, status: "sent", offset: T0 + 4 } as const;
+    expect(texts(reduceRoom(given, { type: "outgoing", message: sent }, 0))).toEqual(["You gave 2 × Rose"]);
+  });
+
+  it("sees a gift no more that a moderator took out", () => {
+    const state = after(welcome(), events([1, rose("Bo", 1)], [2, { type: "deleted", offset: T0 + 1 }]));
+    expect(texts(state)).toEqual([]);
   });
 
   it("never has more reactions afloat than the screen can bear, each its own", () => {

@@ -1,18 +1,29 @@
 /** The room as its page shows it: a pure function of what the connection has said so far. */
-import type { Knocks, LoggedEvent, ReactionCount, SettingsChanged, StreamEnded, Welcome } from "../protocol/messages.ts";
+import type {
+  Knocks,
+  LoggedEvent,
+  PeopleList,
+  ReactionCount,
+  Sanction,
+  SettingsChanged,
+  StreamEnded,
+  Welcome,
+} from "../protocol/messages.ts";
 import type { ConnectionNotice, ConnectionState, Obstacle, RefusalReason } from "./connection.ts";
-import { giftSentence, obstacleSentence, sanctionSentence, settingsSentence } from "./sentences.ts";
+import { NO_SANCTIONS, withSanction, type Sanctions } from "./sanctions.ts";
+import { obstacleSentence, sanctionSentence, settingsSentence } from "./sentences.ts";
 import {
   emptyTimeline,
   nameOf,
   offsetToMs,
-  withChat,
+  withContribution,
   withNotice,
   withOutgoing,
   withoutOffset,
   type NoticeTone,
   type Timeline,
 } from "./timeline.ts";
+import type { Typists } from "./typing-watch.ts";
 
 export type StreamState =
   /** Not told yet. */
@@ -26,11 +37,6 @@ export type StreamState =
 export interface Floating {
   readonly id: number;
   readonly reaction: string;
-}
-
-export interface Typists {
-  readonly names: readonly string[];
-  readonly count: number;
 }
 
 export interface RoomState {
@@ -47,6 +53,10 @@ export interface RoomState {
   readonly knocks: Pick<Knocks, "waiting" | "count">;
   /** As last told by the log; null until then. */
   readonly settings: SettingsChanged | null;
+  /** What was decided about people. */
+  readonly sanctions: Sanctions;
+  /** Who was here when that was last asked; null until then. */
+  readonly people: Pick<PeopleList, "total" | "people"> | null;
   readonly typists: Typists;
   /** The newest reactions, oldest first. */
   readonly floating: readonly Floating[];
@@ -71,11 +81,19 @@ export const initialRoomState: RoomState = {
   obstacle: null,
   knocks: NOBODY_WAITS,
   settings: null,
+  sanctions: NO_SANCTIONS,
+  people: null,
   typists: NOBODY_TYPES,
   floating: [],
 };
 
-export function reduceRoom(state: RoomState, notice: ConnectionNotice, nowMs: number): RoomState {
+/** What was decided before the part of the log that a join brings, with the names of those days. */
+export interface PastSanctions {
+  readonly type: "past_sanctions";
+  readonly decided: readonly { readonly offset: number; readonly event: Sanction; readonly name: string | null }[];
+}
+
+export function reduceRoom(state: RoomState, notice: ConnectionNotice | PastSanctions, nowMs: number): RoomState {
   switch (notice.type) {
     case "state":
       // Back after a refusal: it holds no more. Who types is known only while connected.
@@ -116,7 +134,7 @@ export function reduceRoom(state: RoomState, notice: ConnectionNotice, nowMs: nu
     case "outgoing": {
       const { welcome } = state;
       if (welcome === null) return state;
-      return { ...state, timeline: withOutgoing(state.timeline, notice.chat, welcome) };
+      return { ...state, timeline: withOutgoing(state.timeline, notice.message, welcome) };
     }
     case "error":
       return {
@@ -140,6 +158,17 @@ export function reduceRoom(state: RoomState, notice: ConnectionNotice, nowMs: nu
     }
     case "knocks":
       return { ...state, knocks: { waiting: notice.knocks.waiting, count: notice.knocks.count } };
+    case "people":
+      return { ...state, people: { total: notice.people.total, people: notice.people.people } };
+    case "past_sanctions":
+      return {
+        ...state,
+        sanctions: notice.decided.reduce(
+          (known, { offset, event, name }) =>
+            withSanction(known, event, offset, knownName(state, event.participant) ?? name),
+          state.sanctions,
+        ),
+      };
     case "typing":
       return { ...state, typists: others(notice.typing, state.welcome?.name) };
     case "reactions":
@@ -149,6 +178,16 @@ export function reduceRoom(state: RoomState, notice: ConnectionNotice, nowMs: nu
 
 function say(state: RoomState, key: string, at: number, text: string, tone: NoticeTone = "plain"): RoomState {
   return { ...state, timeline: withNotice(state.timeline, { key, at, tone, text }) };
+}
+
+/** What somebody is called, as far as this page knows. */
+function knownName({ timeline, people, sanctions }: RoomState, participant: string): string | null {
+  return (
+    nameOf(timeline, participant) ??
+    people?.people.find((person) => person.participant === participant)?.name ??
+    sanctions.get(participant)?.name ??
+    null
+  );
 }
 
 /** Nobody needs to be told that they type themselves. */
@@ -175,9 +214,10 @@ function streamAtWelcome(stream: StreamState, live: boolean): StreamState {
 function applyEvent(state: RoomState, { offset, event }: LoggedEvent): RoomState {
   switch (event.type) {
     case "chat":
+    case "gift":
       return {
         ...state,
-        timeline: withChat(state.timeline, event, offset, event.sender === state.welcome?.participant),
+        timeline: withContribution(state.timeline, event, offset, event.sender === state.welcome?.participant),
       };
     case "stream_started":
       return {
@@ -192,15 +232,15 @@ function applyEvent(state: RoomState, { offset, event }: LoggedEvent): RoomState
       };
     case "stream_ended":
       return ended(state, event, offset);
-    case "gift":
-      return say(state, `gift-${offset}`, offsetToMs(offset), giftSentence(event));
     case "deleted":
       return { ...state, timeline: withoutOffset(state.timeline, event.offset) };
     case "sanction": {
       const own = event.participant === state.welcome?.participant;
-      const who = own ? "You" : (nameOf(state.timeline, event.participant) ?? "Somebody");
+      const name = knownName(state, event.participant);
+      const who = own ? "You" : (name ?? "Somebody");
       const at = offsetToMs(offset);
-      return say(state, `sanction-${offset}`, at, sanctionSentence(event, who, at), own ? "warning" : "plain");
+      const decided = { ...state, sanctions: withSanction(state.sanctions, event, offset, name) };
+      return say(decided, `sanction-${offset}`, at, sanctionSentence(event, who, at), own ? "warning" : "plain");
     }
     case "settings_changed": {
       const text = settingsSentence(state.settings, event);

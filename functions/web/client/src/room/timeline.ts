@@ -1,11 +1,13 @@
-/** What the chat panel shows: chats of the room log in their order, notices among them, own unsent chats last. */
-import type { ChatEvent } from "../protocol/messages.ts";
-import type { ChatStatus, OutgoingChat } from "./outbox.ts";
+/** What the chat panel shows: chats and gifts of the room log in their order, notices among them, own unsent ones last. */
+import type { ChatEvent, GiftEvent } from "../protocol/messages.ts";
+import type { Content, DeliveryStatus, Outgoing } from "./outbox.ts";
+import { giftSentence } from "./sentences.ts";
 
-export interface ChatEntry {
-  readonly kind: "chat";
+/** What somebody said or gave. */
+interface Contribution {
   /** The same before and after it is sent, so that the page keeps its element. */
   readonly key: string;
+  /** Of a gift, its key. */
   readonly messageId: number;
   readonly sender: string;
   readonly name: string;
@@ -15,9 +17,21 @@ export interface ChatEntry {
   /** ms since 1970. */
   readonly at: number;
   readonly own: boolean;
-  readonly status: ChatStatus;
+  readonly status: DeliveryStatus;
   readonly note: string | null;
 }
+
+export interface ChatEntry extends Contribution {
+  readonly kind: "chat";
+}
+
+export interface GiftEntry extends Contribution {
+  readonly kind: "gift";
+  readonly gift: string;
+}
+
+/** What has a sender, and can be taken back. */
+export type PersonEntry = ChatEntry | GiftEntry;
 
 export type NoticeTone = "plain" | "warning";
 
@@ -29,13 +43,13 @@ export interface NoticeEntry {
   readonly tone: NoticeTone;
 }
 
-export type TimelineEntry = ChatEntry | NoticeEntry;
+export type TimelineEntry = PersonEntry | NoticeEntry;
 
 export interface Timeline {
   /** Ordered by time; an event's offset is its time. */
   readonly log: readonly TimelineEntry[];
-  /** Own chats that are not in the log yet, in the order they were written. */
-  readonly unsent: readonly ChatEntry[];
+  /** Own chats and gifts that are not in the log yet, in the order they were made. */
+  readonly unsent: readonly PersonEntry[];
 }
 
 export interface Author {
@@ -53,42 +67,37 @@ export function offsetToMs(offset: number): number {
   return offset / 1000;
 }
 
-export function withChat(timeline: Timeline, event: ChatEvent, offset: number, own: boolean): Timeline {
-  const entry: ChatEntry = {
-    kind: "chat",
-    key: chatKey(event.sender, event.messageId),
-    messageId: event.messageId,
-    sender: event.sender,
-    name: event.name,
-    text: event.text,
-    offset,
-    at: offsetToMs(offset),
-    own,
-    status: "sent",
-    note: null,
-  };
+/** Takes in a chat or a gift of the log. */
+export function withContribution(
+  timeline: Timeline,
+  event: ChatEvent | GiftEvent,
+  offset: number,
+  own: boolean,
+): Timeline {
+  const { sender, name } = event;
+  const place = { sender, name, offset, at: offsetToMs(offset), own, status: "sent", note: null } as const;
+  const entry =
+    event.type === "chat"
+      ? personEntry(event.messageId, { kind: "chat", text: event.text }, place)
+      : personEntry(event.key, { kind: "gift", gift: event.gift, quantity: event.quantity }, place);
   return {
     log: insert(timeline.log, entry),
     unsent: own ? without(timeline.unsent, entry.key) : timeline.unsent,
   };
 }
 
-/** Takes in the news of one of our own chats; once sent it stands in the log at its offset. */
-export function withOutgoing(timeline: Timeline, chat: OutgoingChat, author: Author): Timeline {
-  const entry: ChatEntry = {
-    kind: "chat",
-    key: chatKey(author.participant, chat.messageId),
-    messageId: chat.messageId,
+/** Takes in the news of one of our own messages; once sent it stands in the log at its offset. */
+export function withOutgoing(timeline: Timeline, message: Outgoing, author: Author): Timeline {
+  const entry = personEntry(message.messageId, message.content, {
     sender: author.participant,
     name: author.name,
-    text: chat.text,
-    offset: chat.offset,
-    at: chat.offset === null ? chat.writtenAt : offsetToMs(chat.offset),
+    offset: message.offset,
+    at: message.offset === null ? message.writtenAt : offsetToMs(message.offset),
     own: true,
-    status: chat.status,
-    note: chat.note,
-  };
-  if (chat.status === "sent") {
+    status: message.status,
+    note: message.note,
+  });
+  if (message.status === "sent") {
     return { log: insert(timeline.log, entry), unsent: without(timeline.unsent, entry.key) };
   }
   if (timeline.log.some(({ key }) => key === entry.key)) return timeline;
@@ -105,19 +114,31 @@ export function withNotice(timeline: Timeline, notice: Omit<NoticeEntry, "kind">
   return { ...timeline, log: insert(timeline.log, { kind: "notice", ...notice }) };
 }
 
-/** Takes back the message at this offset of the room log. */
+/** Takes back the message or gift at this offset of the room log. */
 export function withoutOffset(timeline: Timeline, offset: number): Timeline {
-  return { ...timeline, log: timeline.log.filter((entry) => entry.kind !== "chat" || entry.offset !== offset) };
+  return { ...timeline, log: timeline.log.filter((entry) => entry.kind === "notice" || entry.offset !== offset) };
 }
 
-/** The name that a participant last wrote under, as far as this page knows. */
+/** The name that a participant last took part under, as far as this page knows. */
 export function nameOf(timeline: Timeline, participant: string): string | null {
-  const entry = timeline.log.findLast((other) => other.kind === "chat" && other.sender === participant);
-  return entry?.kind === "chat" ? entry.name : null;
+  for (const entry of timeline.log.toReversed()) {
+    if (entry.kind !== "notice" && entry.sender === participant) return entry.name;
+  }
+  return null;
 }
 
-function chatKey(sender: string, messageId: number): string {
-  return `chat-${sender}-${messageId}`;
+function personEntry(
+  messageId: number,
+  content: Content,
+  place: Omit<Contribution, "key" | "messageId" | "text">,
+): PersonEntry {
+  const key = `${content.kind}-${place.sender}-${messageId}`;
+  switch (content.kind) {
+    case "chat":
+      return { kind: "chat", key, messageId, text: content.text, ...place };
+    case "gift":
+      return { kind: "gift", key, messageId, gift: content.gift, text: giftSentence(place, content), ...place };
+  }
 }
 
 /** Nearly every entry is the newest, so the search starts at the end. */
@@ -127,6 +148,6 @@ function insert(log: readonly TimelineEntry[], entry: TimelineEntry): readonly T
   return log.toSpliced(before + 1, 0, entry).slice(-MAX_ENTRIES);
 }
 
-function without(entries: readonly ChatEntry[], key: string): readonly ChatEntry[] {
+function without(entries: readonly PersonEntry[], key: string): readonly PersonEntry[] {
   return entries.filter((entry) => entry.key !== key);
 }

@@ -1,0 +1,274 @@
+"""Which layer a viewer gets: down at once, up with patience, and the same again from the same inputs."""
+
+from itertools import pairwise
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sfu_fleet.adaptation import (
+    FAILED_WITHIN_S,
+    PROVEN_AFTER_S,
+    SETTLE_S,
+    TRIAL_AFTER_MAX_S,
+    TRIAL_AFTER_S,
+    Adaptation,
+    Choice,
+    Decision,
+    Estimate,
+    Input,
+    Layers,
+    Reason,
+    Report,
+)
+
+RATES = (150_000, 500_000, 2_000_000)
+STEP_S = 0.2
+
+
+class Viewer:
+    """Feeds a controller five times a second, as Chromium's reports come, and keeps the trace."""
+
+    def __init__(self, rates: tuple[int, ...] = RATES) -> None:
+        self.adaptation = Adaptation()
+        self.trace: list[Input] = []
+        self.decisions: list[Decision] = []
+        self.rates = rates
+        self.now = 100.0
+        self.highest = 1_000
+        self.lost = 0
+
+    @property
+    def layer(self) -> int | None:
+        return self.adaptation.layer
+
+    @property
+    def reasons(self) -> list[Reason]:
+        return [decision.reason for decision in self.decisions]
+
+    def feed(self, observed: Input) -> None:
+        self.trace.append(observed)
+        decision = self.adaptation.feed(observed)
+        if decision is not None:
+            self.decisions.append(decision)
+
+    def passes(
+        self, seconds: float, *, estimate: int | None = None, loss: float = 0.0, rtt_ms: float | None = 20.0
+    ) -> None:
+        """Time with steady observations."""
+        for _ in range(round(seconds / STEP_S)):
+            self.now = round(self.now + STEP_S, 3)
+            self.highest += 20
+            self.lost += round(20 * loss)
+            if estimate is not None:
+                self.feed(Estimate(self.now, estimate))
+            self.feed(Report(self.now, self.highest, self.lost, rtt_ms))
+            self.feed(Layers(self.now, self.rates))
+
+    def sees(self, bitrate: int) -> None:
+        self.feed(Estimate(self.now, bitrate))
+
+
+def started(layer: int, rates: tuple[int, ...] = RATES) -> Viewer:
+    """A viewer who has that layer, and has had it long enough for nothing to be settling."""
+    viewer = Viewer(rates)
+    viewer.feed(Choice(viewer.now, layer))
+    for _ in range(200):
+        if viewer.layer == layer:
+            break
+        viewer.passes(1, estimate=3_000_000)
+    viewer.passes(20, estimate=3_000_000)
+    viewer.feed(Choice(viewer.now))
+    viewer.decisions.clear()
+    return viewer
+
+
+def test_a_viewer_of_whom_nothing_is_known_begins_in_the_middle() -> None:
+    viewer = Viewer()
+    viewer.feed(Layers(viewer.now, RATES))
+    assert (viewer.layer, viewer.reasons) == (1, [Reason.START])
+
+
+def test_an_estimate_with_room_brings_the_next_layer_after_a_moment_and_not_at_once() -> None:
+    viewer = Viewer()
+    viewer.feed(Layers(viewer.now, RATES))
+    viewer.passes(0.8, estimate=2_400_000)
+    assert viewer.layer == 1
+    viewer.passes(0.6, estimate=2_400_000)
+    assert (viewer.layer, viewer.reasons[-1]) == (2, Reason.FITS)
+
+
+def test_an_estimate_without_headroom_does_not() -> None:
+    viewer = Viewer()
+    viewer.feed(Layers(viewer.now, RATES))
+    viewer.passes(TRIAL_AFTER_S - 0.4, estimate=2_100_000)
+    assert viewer.layer == 1
+
+
+def test_a_fall_of_the_estimate_below_what_is_sent_takes_the_viewer_down_at_once() -> None:
+    viewer = started(2)
+    viewer.sees(400_000)
+    assert (viewer.layer, viewer.reasons) == (0, [Reason.OVERUSE])
+
+
+def test_an_estimate_that_is_low_because_little_is_sent_is_no_reason_to_go_down() -> None:
+    viewer = Viewer()
+    viewer.feed(Layers(viewer.now, RATES))
+    for bitrate in range(200_000, 230_000, 2_000):
+        viewer.passes(STEP_S, estimate=bitrate)
+    assert Reason.OVERUSE not in viewer.reasons
+    assert viewer.layer != 0
+
+
+def test_loss_takes_the_viewer_down_after_a_second_of_it_and_one_lost_packet_does_not() -> None:
+    viewer = started(2)
+    viewer.lost += 1
+    viewer.passes(4)
+    assert viewer.layer == 2
+    viewer.passes(2.4, loss=0.3)
+    assert (viewer.layer, viewer.reasons) == (1, [Reason.LOSS])
+
+
+def test_a_queue_takes_the_viewer_down_and_one_late_report_does_not() -> None:
+    viewer = started(2)
+    viewer.passes(STEP_S, rtt_ms=600.0)
+    viewer.passes(1)
+    assert viewer.layer == 2
+    viewer.passes(0.4, rtt_ms=600.0)
+    assert (viewer.layer, viewer.reasons) == (1, [Reason.QUEUE])
+
+
+def test_a_longer_route_is_not_taken_for_a_queue_for_ever() -> None:
+    viewer = started(2)
+    viewer.passes(100, rtt_ms=500.0, estimate=3_000_000)
+    viewer.decisions.clear()
+    viewer.passes(150, rtt_ms=500.0, estimate=3_000_000)
+    assert (viewer.layer, Reason.QUEUE in viewer.reasons) == (2, False)
+
+
+def test_what_is_still_said_about_the_layer_before_does_not_count_twice() -> None:
+    viewer = started(2)
+    viewer.sees(600_000)
+    assert viewer.layer == 1
+    viewer.sees(300_000)
+    assert viewer.layer == 1
+    viewer.passes(SETTLE_S)
+    viewer.sees(200_000)
+    assert viewer.layer == 0
+
+
+def test_trials_end_where_they_fail_and_become_rarer() -> None:
+    """A receiver's estimate is bound to what it gets, so only a trial can show that there is no more."""
+    viewer = Viewer()
+    viewer.feed(Layers(viewer.now, RATES))
+    viewer.sees(200_000)
+    viewer.sees(180_000)
+    assert viewer.layer == 0
+    waited = []
+    for _ in range(6):
+        since = viewer.now
+        while viewer.layer == 0:
+            viewer.passes(STEP_S, estimate=200_000)
+        assert viewer.reasons[-1:] == [Reason.TRIAL]
+        waited.append(viewer.now - since)
+        viewer.passes(1)
+        viewer.sees(150_000)
+        assert viewer.reasons[-1:] == [Reason.OVERUSE]
+    assert all(later > earlier * 1.5 for earlier, later in pairwise(waited))
+    assert waited[-1] <= TRIAL_AFTER_MAX_S + 2 * SETTLE_S
+
+
+def test_a_layer_that_was_kept_makes_trials_frequent_again() -> None:
+    viewer = Viewer()
+    viewer.feed(Layers(viewer.now, RATES))
+    viewer.passes(TRIAL_AFTER_S + 1)
+    assert viewer.layer == 2
+    viewer.passes(1, loss=0.4)
+    viewer.passes(1.2, loss=0.4)
+    assert viewer.layer == 1
+    assert viewer.decisions[-1].trial_after_s == 2 * TRIAL_AFTER_S
+    viewer.passes(2 * TRIAL_AFTER_S + FAILED_WITHIN_S + PROVEN_AFTER_S + 10)
+    assert viewer.layer == 2
+    viewer.passes(2.4, loss=0.4)
+    assert viewer.decisions[-1].trial_after_s == TRIAL_AFTER_S
+
+
+def test_without_any_estimate_a_good_path_still_leads_to_the_best_layer() -> None:
+    viewer = Viewer()
+    viewer.passes(15, rtt_ms=None)
+    assert viewer.layer == 2
+
+
+def test_a_layer_that_the_publisher_switches_off_is_left() -> None:
+    viewer = started(2)
+    viewer.rates = (150_000, 500_000, 0)
+    viewer.passes(STEP_S)
+    assert (viewer.layer, viewer.reasons) == (1, [Reason.STOPPED])
+    viewer.rates = (0, 0, 0)
+    viewer.passes(1)
+    assert viewer.layer == 1
+
+
+def test_layers_are_told_by_what_they_cost_and_not_by_their_order() -> None:
+    viewer = Viewer((2_000_000, 150_000, 500_000))
+    viewer.feed(Layers(viewer.now, viewer.rates))
+    assert viewer.layer == 2
+    viewer.passes(3, estimate=3_000_000)
+    assert viewer.layer == 0
+
+
+def test_a_chosen_layer_is_the_most_that_is_given() -> None:
+    viewer = started(2)
+    viewer.feed(Choice(viewer.now, 0))
+    assert (viewer.layer, viewer.reasons) == (0, [Reason.CHOICE])
+    viewer.passes(60, estimate=9_000_000)
+    assert viewer.layer == 0
+    viewer.feed(Choice(viewer.now))
+    viewer.passes(10, estimate=9_000_000)
+    assert viewer.layer == 2
+
+
+def test_a_chosen_layer_that_the_way_does_not_carry_is_not_forced() -> None:
+    viewer = started(2)
+    viewer.feed(Choice(viewer.now, 2))
+    viewer.passes(2.4, loss=0.4)
+    assert viewer.layer == 1
+
+
+def test_who_wants_sound_alone_gets_no_video_until_they_want_it_again() -> None:
+    viewer = started(1)
+    viewer.feed(Choice(viewer.now, paused=True))
+    viewer.passes(30, estimate=100_000)
+    given = [viewer.layer]
+    viewer.feed(Choice(viewer.now))
+    assert [*given, viewer.layer] == [None, 0]
+    assert viewer.reasons == [Reason.CHOICE, Reason.CHOICE]
+
+
+times = st.floats(0, 3).map(lambda seconds: round(seconds, 3))
+bits = st.integers(0, 4_000_000)
+inputs = st.one_of(
+    st.builds(Estimate, times, bits),
+    st.builds(Report, times, st.integers(0, 5_000), st.integers(-50, 500), st.none() | st.floats(0, 2_000)),
+    st.builds(Layers, times, st.tuples(bits, bits, bits) | st.tuples(*[st.sampled_from((0, 300_000))] * 3)),
+    st.builds(Choice, times, st.none() | st.integers(0, 2), st.booleans()),
+)
+
+
+@given(st.lists(inputs, max_size=150))
+def test_a_recorded_trace_replays_to_the_same_decisions(steps: list[Input]) -> None:
+    """Each input's time is counted from the one before; the trace goes through its written form."""
+    now = 0.0
+    trace: list[Input] = []
+    for step in steps:
+        now += step.at
+        trace.append(msgspec.structs.replace(step, at=now))
+    first = Adaptation()
+    decisions = [first.feed(observed) for observed in trace]
+    written = msgspec.json.encode(trace)
+    again = Adaptation()
+    assert [again.feed(observed) for observed in msgspec.json.decode(written, type=list[Input])] == decisions
+    for decision in decisions:
+        if decision is not None and decision.layer is not None:
+            assert decision.costs[decision.layer] > 0
+            assert decision.before != decision.layer
