@@ -2,12 +2,14 @@
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 
 import aiortc.codecs
 import av
 import pytest
 from aiortc.codecs import g711, g722, h264, opus, vpx
 
+from sfu_fleet.recording.storage import LocalStorage
 from sfu_fleet.worker import SfuWorker
 from tests.sfu_fleet.conftest import eventually
 from tests.sfu_fleet.peer import AUDIO_SSRC, OPUS, VP8_KEYFRAME, Peer, rtp_packet
@@ -39,6 +41,28 @@ def no_codecs(monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(av.codec, "CodecContext", refuse)
     monkeypatch.setattr(av.codec.context, "CodecContext", refuse)
     return patched
+
+
+async def test_no_codec_is_made_for_a_recording(
+    no_codecs: int, worker: SfuWorker, peers: Callable[[], Peer], tmp_path: Path
+) -> None:
+    assert no_codecs >= 8
+    worker.recordings._storage = LocalStorage(tmp_path)
+    source = peers()
+    session = await publish(worker.rooms, source)
+    keyframe = b"\x10" + bytes(3) + b"\x9d\x01\x2a\x40\x01\xb4\x00" + bytes(20)
+    send_video(source, 1, 1, keyframe)
+    await eventually(lambda: worker.rooms.infos()[0].live, "live")
+    worker.recordings.start(worker.rooms.publisher_of("room"), None)
+    send_video(source, 2, 1, keyframe)
+    send_video(source, 3, 30)
+    source.send_rtp(rtp_packet(1, payload_type=111, ssrc=AUDIO_SSRC, payload=OPUS))
+    await eventually(lambda: worker.rooms.infos()[0].packets_in == 33, "all packets")
+    worker.rooms.hang_up(session)
+    await eventually(lambda: not worker.recordings._active, "the file is finished")
+    (known,) = await worker.recordings.of_room("room")
+    assert (known.state, known.dropped_frames) == ("complete", 0)
+    assert known.bytes > 1_000
 
 
 async def test_no_codec_is_made_from_publishing_to_viewing(

@@ -75,8 +75,7 @@ class LocalStorage:
 
     def of_room(self, room: str) -> list[Recording]:
         """Read the documents of a room."""
-        folder = self._room(room)
-        found = [self._load(path) for path in folder.glob("*.json")] if _is_name(room) else []
+        found = [self._load(path) for path in self._room(room).glob("*.json")] if _is_name(room) else []
         return sorted((recording for recording in found if recording is not None), key=lambda known: known.started_at)
 
     def find(self, identifier: str) -> Recording | None:

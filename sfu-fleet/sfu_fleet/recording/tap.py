@@ -47,7 +47,8 @@ class RecordingTap:
             # Until now the layer's reports went unheard.
             self._reported.add(name)
             self._report(layer)
-        self._writer.offer(Media(name, packet, sequence, timestamp, now, layer.codec.clock_rate))
+        if not self._writer.offer(Media(name, packet, sequence, timestamp, now, layer.codec.clock_rate)):
+            self._publisher.context.metrics.drop("recording_behind")
 
     def report(self, layer: Layer) -> None:
         """A sender report came."""
@@ -55,7 +56,8 @@ class RecordingTap:
             self._report(layer)
 
     def ended(self) -> None:
-        """The stream is over."""
+        """The stream is over: nobody is left to be asked for a keyframe."""
+        self._current = None
         self._writer.stop()
 
     def need_keyframe(self, name: str) -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 from structlog import get_logger
@@ -81,6 +82,8 @@ class RecordingWriter:
         except Exception:
             # Whatever it is, a full disk included, costs the recording and nothing else.
             log.exception("recording_failed", recording=recording.id, room=recording.room)
+            with suppress(OSError):
+                self._storage.note(recording)
         finally:
             self._stopping.set()
             self._waiting.clear()

@@ -161,6 +161,13 @@ def opened(path: Path) -> tuple[list[tuple[float, bool]], list[float], int]:
     return video, audio, decoded
 
 
+def decoded_widths(path: Path) -> list[int]:
+    """The width of each picture in a file."""
+    with av.open(str(path)) as container:
+        # The decoder's own frames: a picture of another size is not scaled to the first one's.
+        return [frame.width for frame in container.decode(video=0)]
+
+
 def ascending(times: list[float]) -> bool:
     """Whether each is later than the one before."""
     return all(later > earlier for earlier, later in itertools.pairwise(times))

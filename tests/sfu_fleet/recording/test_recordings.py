@@ -11,11 +11,12 @@ from aiortc.rtp import RtcpPsfbPacket, RtcpSenderInfo, RtcpSrPacket
 from redis.asyncio import Redis
 
 from sfu_fleet.recording import writer
+from sfu_fleet.rtp import pack_extensions
 from sfu_fleet.worker import SfuWorker
 from shared.security.tokens import Grant
 from tests.sfu_fleet.conftest import Valkey, eventually, settings_for
-from tests.sfu_fleet.peer import AUDIO_SSRC, VIDEO_SSRC, Peer, rtp_packet
-from tests.sfu_fleet.recording.media import ascending, opened, payloads, pictures, sound
+from tests.sfu_fleet.peer import AUDIO_SSRC, MID, STREAM_ID, VIDEO_SSRC, Peer, rtp_packet
+from tests.sfu_fleet.recording.media import ascending, decoded_widths, opened, payloads, pictures, sound
 from tests.sfu_fleet.scenes import publish, view
 from tests.sfu_fleet.test_control import token
 from tests.sfu_fleet.test_process import running, until
@@ -145,6 +146,44 @@ async def test_a_lost_packet_is_followed_by_a_request_for_a_keyframe_and_by_noth
     video, _, decoded = opened(tmp_path / "recordings" / "room" / known["file"])
     assert len(video) == decoded
     assert any(isinstance(packet, RtcpPsfbPacket) for packet in source.feedback())
+
+
+async def test_the_best_layer_is_recorded_and_when_it_stops_the_next_one(
+    worker: SfuWorker, api: httpx.AsyncClient, peers: Callable[[], Peer], tmp_path: Path
+) -> None:
+    source = peers()
+    publisher = worker.rooms.publish("room", "streamer", "Streamer", source.publish_offer(rids=("q", "h", "f")))
+    await source.connect(publisher.agreement.sdp)
+    layers = {"q": pictures("vp8", 120), "f": pictures("vp8", 60, width=640, height=360)}
+    numbers = dict.fromkeys(layers, 0)
+    for index in range(120):
+        for ssrc, (name, frames) in enumerate(layers.items(), 7):
+            parts = payloads("vp8", frames[index]) if index < len(frames) else []
+            for part, payload in enumerate(parts):
+                packet = rtp_packet(
+                    numbers[name],
+                    timestamp=index * 3_000,
+                    ssrc=ssrc,
+                    payload=payload,
+                    marker=part == len(parts) - 1,
+                    extension=pack_extensions({MID: b"1", STREAM_ID: name.encode()}),
+                )
+                source.send_rtp(packet)
+                numbers[name] += 1
+        if index == 10:
+            assert (await api.post("/v1/rooms/room/recording", json={})).status_code == 201
+        await asyncio.sleep(1 / 30)
+    known = (await api.delete("/v1/rooms/room/recording")).json()
+    assert known["state"] == "complete"
+    file = tmp_path / "recordings" / "room" / known["file"]
+    video, _, decoded = opened(file)
+    assert decoded == len(video)
+    assert ascending([at for at, _ in video])
+    widths = decoded_widths(file)
+    assert list(dict.fromkeys(widths)) == [640, 320]
+    # From the keyframe at 0.5 s to the end of the larger layer at 2 s, every frame of it.
+    assert widths.count(640) == 45
+    assert [keyframe for _, keyframe in video][45]
 
 
 async def test_a_recording_ends_with_its_stream(
