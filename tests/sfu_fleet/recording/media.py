@@ -32,7 +32,7 @@ def pictures(encoding: str, count: int, *, width: int = 320, height: int = 180, 
     encoder: Any = av.CodecContext.create(name, "w")
     encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
     encoder.time_base, encoder.framerate = Fraction(1, FRAME_RATE), Fraction(FRAME_RATE)
-    encoder.gop_size, encoder.bit_rate = group, 600_000
+    encoder.gop_size, encoder.bit_rate = group, 600_000 * width // 320
     encoder.options = options
     coded: list[bytes] = []
     for number in range(count):
