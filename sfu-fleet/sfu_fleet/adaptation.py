@@ -23,6 +23,9 @@ LOSS_WINDOW_S = 1.0
 LOSS_WINDOW_PACKETS = 20
 # An estimate that falls by this share was lowered by the receiver because of delay.
 OVERUSE_FALL = 0.03
+# It is then set to 0.85 of what arrives (draft-ietf-rmcat-gcc-02, section 5.5): at that share of what is sent all of it
+# arrived, and only well below it does the way carry less.
+OVERUSE_SHARE = 0.75
 # A round trip that is longer than the shortest by this is a queue; once may be chance.
 QUEUE_MS = 250.0
 QUEUE_REPORTS = 2
@@ -32,7 +35,7 @@ RTT_SPAN_S = 30.0
 HEADROOM = 1.15
 FITS_FOR_S = 1.0
 # Reports that come so soon after a step down are about what was sent before it.
-SETTLE_S = 2.0
+SETTLE_S = 3.0
 # After so long without a sign of congestion the next layer is tried; after a failure twice as long, up to the maximum.
 TRIAL_AFTER_S = 3.0
 TRIAL_AFTER_MAX_S = 96.0
@@ -201,8 +204,10 @@ class Adaptation:
         before, self._estimate = self._estimate, observed.bitrate
         fell = self._estimated and observed.bitrate < before * (1 - OVERUSE_FALL)
         self._estimated = True
-        if fell and observed.bitrate < self._cost(self.layer):
-            return self._step_down(observed.at, observed.bitrate, Reason.OVERUSE)
+        if fell:
+            self._well_since = observed.at
+            if observed.bitrate < OVERUSE_SHARE * self._cost(self.layer):
+                return self._step_down(observed.at, observed.bitrate, Reason.OVERUSE)
         return None
 
     def _on_report(self, observed: Report) -> Decision | None:

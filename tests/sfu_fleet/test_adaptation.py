@@ -120,6 +120,17 @@ def test_an_estimate_that_is_low_because_little_is_sent_is_no_reason_to_go_down(
     assert viewer.layer != 0
 
 
+def test_an_estimate_that_falls_while_all_that_is_sent_arrives_only_puts_trials_off() -> None:
+    """A receiver that sees delay says 0.85 of what arrives, whatever is the reason of the delay."""
+    viewer = started(1)
+    viewer.sees(600_000)
+    viewer.sees(425_000)
+    viewer.passes(TRIAL_AFTER_S - 2 * STEP_S, estimate=425_000)
+    assert (viewer.layer, viewer.reasons) == (1, [])
+    viewer.passes(1, estimate=425_000)
+    assert viewer.reasons == [Reason.TRIAL]
+
+
 def test_loss_takes_the_viewer_down_after_a_second_of_it_and_one_lost_packet_does_not() -> None:
     viewer = started(2)
     viewer.lost += 1
