@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 from structlog import get_logger
 
 from functions import health, metrics
-from functions.api import history, media, rooms
+from functions.api import history, media, recordings, rooms
 from functions.archive.archiver import Archiver
 from functions.context import Context, build_context
 from functions.request_log import request_log
@@ -47,7 +47,7 @@ def build_app(context: Context) -> Litestar:
     settings = context.settings
     handlers: list[ControllerRouterHandler] = [*health.ROUTES]
     if "api" in settings.functions:
-        handlers += [*rooms.ROUTES, *history.ROUTES, *media.ROUTES, openapi]
+        handlers += [*rooms.ROUTES, *history.ROUTES, *media.ROUTES, *recordings.ROUTES, openapi]
     if "signaling" in settings.functions:
         handlers += signaling.ROUTES
     if "web" in settings.functions:
@@ -64,8 +64,16 @@ def build_app(context: Context) -> Litestar:
         cors_config=CORSConfig(
             allow_origins=list(settings.allowed_origins),
             allow_methods=["GET", "POST", "PATCH", "DELETE", "OPTIONS"],
-            allow_headers=["authorization", "content-type", "if-match"],
-            expose_headers=["location", "etag", "link", "x-request-id", "retry-after"],
+            allow_headers=["authorization", "content-type", "if-match", "range"],
+            expose_headers=[
+                "location",
+                "etag",
+                "link",
+                "x-request-id",
+                "retry-after",
+                "accept-ranges",
+                "content-range",
+            ],
             max_age=600,
         ),
         openapi_config=OpenAPIConfig(

@@ -3,7 +3,9 @@
 A session's id begins with its worker's id, so any function finds the worker of any session without state.
 """
 
+import asyncio
 import time
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -45,6 +47,19 @@ class Restarted(msgspec.Struct, frozen=True):
     etag: str
 
 
+class RecordingInfo(msgspec.Struct, frozen=True):
+    """A recording as its worker describes it."""
+
+    id: str
+    started_at: datetime
+    state: str
+    media_type: str
+    codecs: list[str]
+    duration_s: float
+    bytes: int
+    dropped_frames: int
+
+
 class _ProblemBody(msgspec.Struct, frozen=True):
     code: str = "refused"
     title: str = ""
@@ -71,11 +86,7 @@ class SfuClient:
 
     async def subscribe(self, claims: Claims, offer: str | None = None) -> Session:
         """Answer a viewer's SDP offer (WHEP), or make one when there is none."""
-        live = await self._log.live(claims.room)
-        worker = await self._fleet.find(live.worker) if live else None
-        if worker is None:
-            raise SfuError(409, "no_publisher", "nobody is live in this room")
-        return await self._create(worker, claims, "subscribe", offer)
+        return await self._create(await self._live_worker(claims.room), claims, "subscribe", offer)
 
     async def answer(self, claims: Claims, session: str, sdp: str) -> None:
         """Hand over a viewer's answer to the worker's offer."""
@@ -95,9 +106,59 @@ class SfuClient:
         """End a session."""
         await self._call("end", claims, session, "DELETE", "", None)
 
+    async def start_recording(self, claims: Claims, layer: str | None) -> RecordingInfo:
+        """Record the room's stream, where it is live."""
+        worker = await self._live_worker(claims.room)
+        response = await self._request("record", worker, claims, "POST", _recording(claims.room), {"layer": layer})
+        return msgspec.json.decode(response.content, type=RecordingInfo)
+
+    async def stop_recording(self, claims: Claims) -> RecordingInfo:
+        """End the room's recording, and with it the file."""
+        worker = await self._live_worker(claims.room)
+        response = await self._request("record_end", worker, claims, "DELETE", _recording(claims.room), None)
+        return msgspec.json.decode(response.content, type=RecordingInfo)
+
+    async def recordings(self, claims: Claims) -> list[RecordingInfo]:
+        """The room's recordings on all workers, oldest first; of a worker that does not answer there are none."""
+        path = f"{_recording(claims.room)}s"
+        workers = await self._fleet.workers()
+        calls = [self._request("recordings", worker, claims, "GET", path, None) for worker in workers]
+        found: list[RecordingInfo] = []
+        for answer in await asyncio.gather(*calls, return_exceptions=True):
+            if isinstance(answer, httpx.Response):
+                found += msgspec.json.decode(answer.content, type=list[RecordingInfo])
+            elif not isinstance(answer, SfuError):
+                raise answer
+        return sorted(found, key=lambda recording: recording.started_at)
+
+    async def open_recording(self, claims: Claims, recording: str, byte_range: str | None) -> httpx.Response:
+        """A recording's file, or a part of it, as a response that is still to be read and closed."""
+        worker = await self._fleet.find(recording.partition("-")[0])
+        if worker is None or not _is_id(recording):
+            raise SfuError(404, "unknown_recording", "there is no such recording, or its worker is gone")
+        headers = {"authorization": f"Bearer {self._token(claims)}"} | ({"range": byte_range} if byte_range else {})
+        request = self._http.build_request(
+            "GET", f"{worker.url}{_recording(claims.room)}s/{recording}", headers=headers
+        )
+        try:
+            response = await self._http.send(request, stream=True)
+            if response.is_success or response.status_code == 416:
+                return response
+            await response.aread()
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise _unreachable(worker, "recording", error) from error
+        raise _refused(response)
+
     async def close(self) -> None:
         """Close the connections to the workers."""
         await self._http.aclose()
+
+    async def _live_worker(self, room: str) -> Worker:
+        live = await self._log.live(room)
+        worker = await self._fleet.find(live.worker) if live else None
+        if worker is None:
+            raise SfuError(409, "no_publisher", "nobody is live in this room")
+        return worker
 
     async def _create(self, worker: Worker, claims: Claims, kind: str, offer: str | None) -> Session:
         body = {
@@ -115,14 +176,29 @@ class SfuClient:
     ) -> httpx.Response:
         worker = await self._fleet.find(session.partition("-")[0])
         # What is not of the form of an id never becomes part of a URL.
-        if worker is None or not session.replace("-", "").isalnum() or not session.isascii():
+        if worker is None or not _is_id(session):
             raise SfuError(404, "unknown_session", "there is no such media session")
         return await self._request(call, worker, claims, method, f"/v1/sessions/{session}{suffix}", body)
 
     async def _request(
         self, call: str, worker: Worker, claims: Claims, method: str, path: str, body: dict[str, Any] | None
     ) -> httpx.Response:
-        token = self._tokens.sign(
+        token = self._token(claims)
+        started = time.perf_counter()
+        try:
+            response = await self._http.request(
+                method, worker.url + path, json=body, headers={"authorization": f"Bearer {token}"}
+            )
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise _unreachable(worker, call, error) from error
+        metrics.SFU_SECONDS.labels(call).observe(time.perf_counter() - started)
+        if response.is_success:
+            return response
+        raise _refused(response)
+
+    def _token(self, claims: Claims) -> str:
+        """A control token that says on whose behalf we call."""
+        return self._tokens.sign(
             Claims(
                 sub=claims.sub,
                 name=claims.name,
@@ -133,21 +209,26 @@ class SfuClient:
             audience=AUDIENCE_SFU,
             lifetime_s=CONTROL_TOKEN_LIFETIME_S,
         )
-        started = time.perf_counter()
-        try:
-            response = await self._http.request(
-                method, worker.url + path, json=body, headers={"authorization": f"Bearer {token}"}
-            )
-        except (httpx.HTTPError, TimeoutError) as error:
-            metrics.SFU_ERRORS.labels("unreachable").inc()
-            log.warning("sfu_unreachable", worker=worker.id, call=call, error=type(error).__name__)
-            raise SfuError(503, "worker_unreachable", "the media server did not answer") from error
-        metrics.SFU_SECONDS.labels(call).observe(time.perf_counter() - started)
-        if response.is_success:
-            return response
-        problem = _problem_of(response)
-        metrics.SFU_ERRORS.labels(problem.code).inc()
-        raise SfuError(response.status_code, problem.code, problem.detail or problem.title)
+
+
+def _recording(room: str) -> str:
+    return f"/v1/rooms/{room}/recording"
+
+
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.replace("-", "").isalnum()
+
+
+def _unreachable(worker: Worker, call: str, error: Exception) -> SfuError:
+    metrics.SFU_ERRORS.labels("unreachable").inc()
+    log.warning("sfu_unreachable", worker=worker.id, call=call, error=type(error).__name__)
+    return SfuError(503, "worker_unreachable", "the media server did not answer")
+
+
+def _refused(response: httpx.Response) -> SfuError:
+    problem = _problem_of(response)
+    metrics.SFU_ERRORS.labels(problem.code).inc()
+    return SfuError(response.status_code, problem.code, problem.detail or problem.title)
 
 
 def _problem_of(response: httpx.Response) -> _ProblemBody:

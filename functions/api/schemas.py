@@ -75,3 +75,17 @@ class CreatedRoomResponse(msgspec.Struct, frozen=True):
     token: str
     expires_in_s: int
     role: Role
+
+
+class RecordingResponse(msgspec.Struct, frozen=True):
+    """A recording. `url` leads to the file; `interrupted` is one whose worker ended first, but it plays."""
+
+    id: str
+    url: str
+    state: Literal["recording", "complete", "interrupted", "failed"]
+    started_at: datetime
+    duration_s: float
+    bytes: int
+    media_type: str
+    codecs: list[str]
+    dropped_frames: int

@@ -7,11 +7,15 @@ from litestar import Litestar, Request, Response, delete, get, patch, post, put
 from litestar.datastructures import State as AppState
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, JSONBody
+from litestar.response import Stream
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from sfu_fleet import trickle
 from sfu_fleet.errors import Forbidden, Malformed, SfuError, Unauthorized, UnknownSession
 from sfu_fleet.metrics import Metrics
+from sfu_fleet.recording.ranges import UnsatisfiableRangeError, parse_range
+from sfu_fleet.recording.recordings import Recordings
+from sfu_fleet.recording.storage import Recording
 from sfu_fleet.registry import Registry
 from sfu_fleet.rooms import Rooms
 from sfu_fleet.session import SessionInfo
@@ -74,6 +78,13 @@ class Services(msgspec.Struct, frozen=True):
     registry: Registry
     metrics: Metrics
     tokens: Tokens
+    recordings: Recordings
+
+
+class NewRecording(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
+    """Body of POST /v1/rooms/{room}/recording. Without a layer it is the best that is being sent at any time."""
+
+    layer: str | None = None
 
 
 def _services(state: AppState) -> Services:
@@ -113,6 +124,16 @@ def _owned(state: AppState, session: str, caller: Claims) -> Rooms:
     if not mine or identity.room != caller.room:
         raise UnknownSession("no session has this id")
     return rooms
+
+
+def _moderates(caller: Claims, room: str) -> None:
+    """Recordings are for whoever runs the room.
+
+    Raises:
+        Forbidden: the caller does not.
+    """
+    if caller.room != room or Grant.MODERATE not in caller.grants:
+        raise Forbidden("the token does not grant to moderate this room")
 
 
 @post("/v1/sessions")
@@ -176,6 +197,55 @@ async def delete_session(session: FromPath[str], state: AppState, caller: NamedD
     _owned(state, session, caller).hang_up(session)
 
 
+@post("/v1/rooms/{room:str}/recording")
+async def start_recording(
+    room: FromPath[str], data: JSONBody[NewRecording], state: AppState, caller: NamedDependency[Claims]
+) -> Recording:
+    """Record who is live in the room."""
+    _moderates(caller, room)
+    services = _services(state)
+    return services.recordings.start(services.rooms.publisher_of(room), data.layer)
+
+
+@delete("/v1/rooms/{room:str}/recording", status_code=200)
+async def stop_recording(room: FromPath[str], state: AppState, caller: NamedDependency[Claims]) -> Recording:
+    """End the room's recording and answer when its file is finished."""
+    _moderates(caller, room)
+    return await _services(state).recordings.stop(room)
+
+
+@get("/v1/rooms/{room:str}/recordings")
+async def list_recordings(room: FromPath[str], state: AppState, caller: NamedDependency[Claims]) -> list[Recording]:
+    """The room's recordings that are here."""
+    _moderates(caller, room)
+    return await _services(state).recordings.of_room(room)
+
+
+@get("/v1/rooms/{room:str}/recordings/{recording:str}")
+async def read_recording(
+    request: Request[Any, Any, Any],
+    room: FromPath[str],
+    recording: FromPath[str],
+    state: AppState,
+    caller: NamedDependency[Claims],
+) -> Response[bytes] | Stream:
+    """A recording's file, or the part of it that a Range header (RFC 9110, section 14.2) asks for."""
+    _moderates(caller, room)
+    recordings = _services(state).recordings
+    found = await recordings.find(room, recording)
+    headers = {"Accept-Ranges": "bytes", "Content-Disposition": f'inline; filename="{found.file}"'}
+    try:
+        wanted = parse_range(request.headers.get("range"), found.bytes)
+    except UnsatisfiableRangeError:
+        return Response(b"", status_code=416, headers=headers | {"Content-Range": f"bytes */{found.bytes}"})
+    first, count = wanted or (0, found.bytes)
+    headers["Content-Length"] = str(count)
+    if wanted is not None:
+        headers["Content-Range"] = f"bytes {first}-{first + count - 1}/{found.bytes}"
+    pieces = recordings.storage.read(found, first, count)
+    return Stream(pieces, status_code=206 if wanted is not None else 200, media_type=found.media_type, headers=headers)
+
+
 @get("/v1/sessions")
 async def list_sessions(state: AppState, caller: NamedDependency[Claims]) -> list[SessionInfo]:  # noqa: ARG001 - must be one
     """Show all sessions."""
@@ -218,6 +288,10 @@ def build_app(services: Services) -> Litestar:
             choose_layer,
             delete_session,
             list_sessions,
+            start_recording,
+            stop_recording,
+            list_recordings,
+            read_recording,
             live,
             ready,
             metrics,

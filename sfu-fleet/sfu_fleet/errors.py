@@ -41,6 +41,38 @@ class UnknownLayer(SfuError):  # noqa: N818 - the term of the control API
     title = "Unknown layer"
 
 
+class AlreadyRecording(SfuError):  # noqa: N818 - the term of the control API
+    """The room is being recorded."""
+
+    code = "already_recording"
+    status = 409
+    title = "Already recording"
+
+
+class NotRecording(SfuError):  # noqa: N818 - the term of the control API
+    """The room is not being recorded."""
+
+    code = "not_recording"
+    status = 404
+    title = "Not recording"
+
+
+class UnknownRecording(SfuError):  # noqa: N818 - the term of the control API
+    """No recording of this worker has that id."""
+
+    code = "unknown_recording"
+    status = 404
+    title = "Unknown recording"
+
+
+class Unrecordable(SfuError):  # noqa: N818 - the term of the control API
+    """The stream is in a codec that is forwarded, but not recorded."""
+
+    code = "unrecordable"
+    status = 422
+    title = "This stream cannot be recorded"
+
+
 class AtCapacity(SfuError):  # noqa: N818 - the term of the control API
     """The worker's packet budget is used up."""
 

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from sfu_fleet import rtcp, rtp, rtx, sdp
 from sfu_fleet.dtls import DtlsState
@@ -29,6 +30,21 @@ FEEDBACK_S = 0.05
 SOUND_ALONE_AFTER_S = 2.0
 # A source may start over with another SSRC, but not without end.
 MAX_SOURCES = 64
+
+
+class PacketTap(Protocol):
+    """Hears what a publisher sends, once it is on its way to viewers. Nothing in it may block or raise."""
+
+    def packet(
+        self, layer: Layer, packet: RtpPacket, sequence: int, timestamp: int, *, keyframe: bool, now: float
+    ) -> None:
+        """A packet with its place in the layer's timeline."""
+
+    def report(self, layer: Layer) -> None:
+        """A sender report of a layer."""
+
+    def ended(self) -> None:
+        """The session is over."""
 
 
 class Publisher(Session):
@@ -87,6 +103,7 @@ class Publisher(Session):
         self._feedback_timer: asyncio.TimerHandle | None = None
         # Called with each sender report of a track, so that viewers get theirs.
         self.sender_report_listeners: dict[str, Callable[[Layer], None]] = {}
+        self.taps: list[PacketTap] = []
         self.state = State.CONNECTING
         self.transport.start(self.agreement.peer.fingerprints, dtls_client=self.agreement.dtls_client)
 
@@ -146,6 +163,8 @@ class Publisher(Session):
             layer.sender_report = (packet, now)
             for listener in list(self.sender_report_listeners.values()):
                 listener(layer)
+            for tap in self.taps:
+                tap.report(layer)
 
     def report(self, now: float) -> None:
         """Send receiver reports and the bitrate that we take; called every second."""
@@ -181,6 +200,8 @@ class Publisher(Session):
                 timer.cancel()
         self._loss_timer = self._feedback_timer = None
         self.sender_report_listeners.clear()
+        for tap in list(self.taps):
+            tap.ended()
         self.transport.send_rtcp(rtcp.pack_receiver_report(self._ssrc, ()) + rtcp.pack_bye([self._ssrc]))
 
     def info(self) -> SessionInfo:
@@ -281,6 +302,8 @@ class Publisher(Session):
         layer.heard_at = now
         layer.rate.add(len(packet.data), now)
         self._plane.forward(layer.track, packet, place[0], place[1], keyframe=keyframe)
+        for tap in self.taps:
+            tap.packet(layer, packet, place[0], place[1], keyframe=keyframe, now=now)
 
     def _note_arrival(self, element: bytes, now: float) -> None:
         if len(element) != 2:

@@ -141,6 +141,17 @@ class Rooms:
         self._sessions[subscriber.id] = subscriber
         return subscriber
 
+    def publisher_of(self, room_id: str) -> Publisher:
+        """Who is live in a room.
+
+        Raises:
+            NoPublisher: nobody is.
+        """
+        room = self._rooms.get(room_id)
+        if room is None or room.publisher is None or not room.publisher.live:
+            raise NoPublisher("nobody is live in this room on this worker")
+        return room.publisher
+
     def answer(self, session_id: str, answer: str) -> None:
         """Take a viewer's answer.
 

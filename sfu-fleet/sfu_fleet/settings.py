@@ -68,6 +68,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "what encrypts and sends: native (C, on its own thread), python, or auto: native where it can be compiled",
         ),
     ] = "auto"
+    recordings: Annotated[
+        str, setting("HEADRACE_SFU_RECORDINGS", "folder for recordings, made when the first one begins")
+    ] = "recordings"
     drain_deadline_s: Annotated[
         float, setting("HEADRACE_SFU_DRAIN_DEADLINE_S", "seconds that a drain may take", gt=0)
     ] = 5.0

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any, Self
 
 from structlog import get_logger
@@ -14,6 +15,8 @@ from sfu_fleet.metrics import Metrics
 from sfu_fleet.native.build import NotBuiltError
 from sfu_fleet.native.plane import NativePlane
 from sfu_fleet.negotiation import random_ice_string
+from sfu_fleet.recording.recordings import Recordings
+from sfu_fleet.recording.storage import LocalStorage
 from sfu_fleet.registry import Registry
 from sfu_fleet.rooms import Limits, Rooms
 from sfu_fleet.session import MediaContext
@@ -75,13 +78,15 @@ class SfuWorker:
                 self.events,
                 Limits(settings.capacity_pps, settings.uplink_bitrate),
             )
+            self.recordings = Recordings(settings.instance, LocalStorage(Path(settings.recordings)))
+            stack.push_async_callback(self.recordings.close)
             # Sessions that are left without a drain: a handshake's task that the garbage collector ends would use an
             # SRTP session that is freed already.
             stack.push_async_callback(self.rooms.drain)
             self.registry = Registry(Fleet(redis), self.describe, self.metrics)
             self.metrics.registration_age = lambda: self.registry.age_s
             tokens = Tokens(KeyRing.from_jwks(settings.jwt_keys))
-            self.app = build_app(Services(self.rooms, self.registry, self.metrics, tokens))
+            self.app = build_app(Services(self.rooms, self.registry, self.metrics, tokens, self.recordings))
             self._registering = self._task(stack, self.registry.run(), "registry")
             self._task(stack, self.rooms.run(), "rooms")
             self._task(stack, self.events.run(), "stream-events")
@@ -117,6 +122,7 @@ class SfuWorker:
                 await end(self._registering)
                 await self.registry.withdraw()
                 await self.rooms.drain()
+                await self.recordings.close()
                 await self.events.flush(deadline_s)
         except TimeoutError:
             log.warning("drain_deadline", deadline_s=deadline_s)

@@ -238,6 +238,7 @@ class LocalStack:
             "HEADRACE_SFU_CONTROL_HOST": "127.0.0.1",
             "HEADRACE_SFU_CONTROL_PORT": str(endpoint.port),
             "HEADRACE_SFU_MEDIA_HOST": "127.0.0.1",
+            "HEADRACE_SFU_RECORDINGS": str(self.data_dir / "recordings"),
         }
         return _ours("sfu_fleet", endpoint, environ)
 
