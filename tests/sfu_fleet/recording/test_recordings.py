@@ -33,6 +33,8 @@ async def worker(
     shared_valkey: Valkey,
     tmp_path: Path,
 ) -> AsyncIterator[SfuWorker]:
+    if request.param == "native" and build.compiler() is None:
+        pytest.skip("the native plane needs a C compiler")
     settings = settings_for(shared_valkey.url, plane=request.param, recordings=str(tmp_path / "recordings"))
     async with SfuWorker(settings) as worker:
         yield worker
@@ -51,8 +53,6 @@ async def send(peer: Peer, *, seconds: float, first: int = 0, lose: frozenset[in
 
     The sound leaves later than the picture of the same instant, and the sender reports say so.
     """
-    if request.param == "native" and build.compiler() is None:
-        pytest.skip("the native plane needs a C compiler")
     loop = asyncio.get_running_loop()
     frames, packets = pictures("vp8", 150), sound(250)
     start, number = loop.time(), first
