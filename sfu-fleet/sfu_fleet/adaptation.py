@@ -23,6 +23,9 @@ LOSS_WINDOW_S = 1.0
 LOSS_WINDOW_PACKETS = 20
 # An estimate that falls by this share was lowered by the receiver because of delay.
 OVERUSE_FALL = 0.03
+# It is then set to 0.85 of what arrives (draft-ietf-rmcat-gcc-02, section 5.5): at that share of what is sent all of it
+# arrived, and only well below it does the way carry less.
+OVERUSE_SHARE = 0.75
 # A round trip that is longer than the shortest by this is a queue; once may be chance.
 QUEUE_MS = 250.0
 QUEUE_REPORTS = 2
@@ -31,8 +34,10 @@ RTT_SPAN_S = 30.0
 # The estimate must exceed a layer's cost by this share, for so long.
 HEADROOM = 1.15
 FITS_FOR_S = 1.0
+# So soon after a larger layer has begun, what arrives is still measured over a time that was of the smaller one.
+RAMP_S = 1.5
 # Reports that come so soon after a step down are about what was sent before it.
-SETTLE_S = 2.0
+SETTLE_S = 3.0
 # After so long without a sign of congestion the next layer is tried; after a failure twice as long, up to the maximum.
 TRIAL_AFTER_S = 3.0
 TRIAL_AFTER_MAX_S = 96.0
@@ -76,10 +81,14 @@ class Report(msgspec.Struct, frozen=True, tag="report"):
 
 
 class Layers(msgspec.Struct, frozen=True, tag="layers"):
-    """What the publisher sends: bit/s of each layer in the order of the offer, 0 where it is switched off."""
+    """What the publisher sends: bit/s of each layer in the order of the offer, 0 where it is switched off.
+
+    `sent` is the layer that the viewer is really being sent: a decision waits for a keyframe.
+    """
 
     at: float
     bitrates: tuple[int, ...]
+    sent: int | None
 
 
 class Choice(msgspec.Struct, frozen=True, tag="choice"):
@@ -147,6 +156,9 @@ class Adaptation:
         self._started = False
         self._choice = Choice(0.0)
         self._costs: tuple[float, ...] = ()
+        self._bitrates: tuple[int, ...] = ()
+        self._sent: int | None = None
+        self._sent_since = float("-inf")
         self._estimate = INITIAL_BITRATE
         self._estimated = False
         self._loss = 0.0
@@ -180,7 +192,10 @@ class Adaptation:
             float(bitrate) if bitrate >= cost or bitrate == 0 else cost - COST_DECAY * (cost - bitrate)
             for cost, bitrate in zip(before, observed.bitrates, strict=True)
         )
+        self._bitrates = observed.bitrates
         at = observed.at
+        if observed.sent != self._sent:
+            self._sent, self._sent_since = observed.sent, at
         if self._choice.paused or not self._ladder():
             return None
         if not self._started:
@@ -201,8 +216,11 @@ class Adaptation:
         before, self._estimate = self._estimate, observed.bitrate
         fell = self._estimated and observed.bitrate < before * (1 - OVERUSE_FALL)
         self._estimated = True
-        if fell and observed.bitrate < self._cost(self.layer):
-            return self._step_down(observed.at, observed.bitrate, Reason.OVERUSE)
+        if fell:
+            self._well_since = observed.at
+            ramping = observed.at - self._sent_since < RAMP_S
+            if not ramping and observed.bitrate < OVERUSE_SHARE * self._sending():
+                return self._step_down(observed.at, observed.bitrate, Reason.OVERUSE)
         return None
 
     def _on_report(self, observed: Report) -> Decision | None:
@@ -214,11 +232,11 @@ class Adaptation:
         if loss is not None:
             self._loss = loss
         if loss is not None and loss > LOSS_HIGH:
-            # draft-ietf-rmcat-gcc-02, section 6, with the cost of the layer for what is being sent.
-            carried = self._cost(self.layer) * (1 - 0.5 * loss)
+            # draft-ietf-rmcat-gcc-02, section 6, with the cost of the layer for what is sent.
+            carried = self._carrying() * (1 - 0.5 * loss)
             return self._step_down(observed.at, carried, Reason.LOSS)
         if self._long_round_trips >= QUEUE_REPORTS:
-            return self._step_down(observed.at, self._cost(self.layer) - 1, Reason.QUEUE)
+            return self._step_down(observed.at, self._carrying() - 1, Reason.QUEUE)
         if loss is not None and loss > LOSS_LOW:
             self._well_since = observed.at
         return None
@@ -228,7 +246,7 @@ class Adaptation:
         self._well_since, self._fits_since = at, None
         if self.layer is None or not self._ladder() or at - self._went_down_at < SETTLE_S:
             return None
-        target = self._fitting(min(carried, self._cost(self.layer) - 1))
+        target = self._fitting(min(carried, self._carrying() - 1))
         if target == self.layer:
             return None
         self._went_down_at = at
@@ -279,6 +297,15 @@ class Adaptation:
 
     def _cost(self, layer: int | None) -> float:
         return self._costs[layer] if layer is not None and layer < len(self._costs) else 0.0
+
+    def _sending(self) -> float:
+        """What the viewer is being sent at this moment: a cost remembers the peaks, an estimate does not."""
+        layer = self.layer if self._sent is None else self._sent
+        return self._bitrates[layer] if layer is not None and layer < len(self._bitrates) else 0.0
+
+    def _carrying(self) -> float:
+        """What the viewer is being sent, or soon will be where that is less."""
+        return min(self._cost(layer) for layer in (self.layer, self._sent if self._sent is not None else self.layer))
 
     def _ladder(self) -> Sequence[int]:
         """The layers that may be given, cheapest first: encoders name and list them in any order.

@@ -142,8 +142,9 @@ class Subscriber(Session):
         """See what the publisher sends at present, and whether that changes what this viewer gets."""
         self._looked_at = now
         if self._video is not None:
-            layers = self._video.uplink.layers
-            self._adapt(Layers(now, tuple(layer.rate.rate(now) if layer.active(now) else 0 for layer in layers)))
+            bitrates = [layer.rate.rate(now) if layer.active(now) else 0 for layer in self._video.uplink.layers]
+            sent = self._video.switch.layer
+            self._adapt(Layers(now, tuple(bitrates), None if sent is None else sent.index))
 
     def choose(self, layer: str | None, *, paused: bool = False) -> None:
         """Take the viewer's choice: at most that layer, no video at all, or with neither what the way carries.

@@ -24,6 +24,7 @@ from .progress import Progress
 MIN_DESCRIPTORS: Final = 1024
 # More than any local room needs. Some container runtimes allow 2^30, and programs that walk up to it then crawl.
 MAX_DESCRIPTORS: Final = 65_536
+COMPILER_NAMES: Final = ("cc", "gcc", "clang")
 CHROMIUM_NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # What the mongod of the wheel is linked against and a slim image may lack, with the Debian package that has it.
 _MONGOD_LIBRARIES: Final = {
@@ -57,6 +58,8 @@ class Needs:
     valkey: bool = True
     port: int | None = None
     chromium: bool = False
+    compiler: bool = False
+    """A C compiler is put to use where there is one, and not missed where it cannot be installed."""
 
     @classmethod
     def of_services(cls, data: Path, environ: Mapping[str, str], port: int | None = None) -> "Needs":
@@ -71,13 +74,18 @@ def ensure(needs: Needs, progress: Progress) -> None:
         PrerequisitesMissing: one line for each thing that is missing.
     """
     missing = list(check(needs))
-    packages = sorted({item.package for item in missing if item.package})
+    packages = sorted({item.package for item in missing if item.package} | set(_wishes(needs, shutil.which)))
     if packages and debian.can_install():
         with progress.stage(f"apt-get install {' '.join(packages)}"):
             debian.install(packages, log=needs.data / "logs" / "apt.log")
         missing = list(check(needs))
     if missing:
         raise PrerequisitesMissing("\n".join(item.line() for item in missing))
+
+
+def _wishes(needs: Needs, which: Callable[[str], str | None]) -> Iterator[str]:
+    if needs.compiler and not any(which(name) for name in COMPILER_NAMES):
+        yield from ("gcc", "libc6-dev")
 
 
 def check(needs: Needs) -> Iterator[Missing]:

@@ -4,7 +4,12 @@ import json
 import subprocess
 import sys
 
+import pytest
 
+from sfu_fleet.native import build
+
+
+@pytest.mark.skipif(build.compiler() is None, reason="the benchmark needs a C compiler")
 def test_a_small_run_ends_with_its_figures() -> None:
     sizes = ["--native", "6", "--python", "6", "--seconds", "1"]
     command = [sys.executable, "-m", "tests.bench.sfu", *sizes]

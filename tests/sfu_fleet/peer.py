@@ -14,9 +14,10 @@ from aiortc.rtp import RtcpPacket, RtpPacket
 
 MID_URI = "urn:ietf:params:rtp-hdrext:sdes:mid"
 STREAM_ID_URI = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
+REPAIRED_STREAM_ID_URI = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"
 TRANSPORT_CC_URI = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 # The ids of header extensions in offers of a simulcast.
-TRANSPORT_CC, MID, STREAM_ID = 3, 4, 10
+TRANSPORT_CC, MID, STREAM_ID, REPAIRED_STREAM_ID = 3, 4, 10, 11
 VIDEO_SSRC, AUDIO_SSRC = 0x11111111, 0x22222222
 
 VIDEO_LINES = {
@@ -128,7 +129,8 @@ class Peer(asyncio.DatagramProtocol):
             if group:
                 sources.append("ssrc-group:SIM " + " ".join(map(str, group)))
             if rids:
-                extensions = ((TRANSPORT_CC, TRANSPORT_CC_URI), (MID, MID_URI), (STREAM_ID, STREAM_ID_URI))
+                extensions = [(TRANSPORT_CC, TRANSPORT_CC_URI), (MID, MID_URI), (STREAM_ID, STREAM_ID_URI)]
+                extensions += [(REPAIRED_STREAM_ID, REPAIRED_STREAM_ID_URI)] if rtx else []
                 sources = [f"extmap:{identifier} {uri}" for identifier, uri in extensions]
                 sources += [*(f"rid:{rid} send" for rid in rids), f"simulcast:send {';'.join(rids)}"]
             if rtx:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sfu_fleet.adaptation import (
     FAILED_WITHIN_S,
     PROVEN_AFTER_S,
+    RAMP_S,
     SETTLE_S,
     TRIAL_AFTER_MAX_S,
     TRIAL_AFTER_S,
@@ -63,7 +64,7 @@ class Viewer:
             if estimate is not None:
                 self.feed(Estimate(self.now, estimate))
             self.feed(Report(self.now, self.highest, self.lost, rtt_ms))
-            self.feed(Layers(self.now, self.rates))
+            self.feed(Layers(self.now, self.rates, self.layer))
 
     def sees(self, bitrate: int) -> None:
         self.feed(Estimate(self.now, bitrate))
@@ -85,13 +86,13 @@ def started(layer: int, rates: tuple[int, ...] = RATES) -> Viewer:
 
 def test_a_viewer_of_whom_nothing_is_known_begins_in_the_middle() -> None:
     viewer = Viewer()
-    viewer.feed(Layers(viewer.now, RATES))
+    viewer.feed(Layers(viewer.now, RATES, None))
     assert (viewer.layer, viewer.reasons) == (1, [Reason.START])
 
 
 def test_an_estimate_with_room_brings_the_next_layer_after_a_moment_and_not_at_once() -> None:
     viewer = Viewer()
-    viewer.feed(Layers(viewer.now, RATES))
+    viewer.feed(Layers(viewer.now, RATES, None))
     viewer.passes(0.8, estimate=2_400_000)
     assert viewer.layer == 1
     viewer.passes(0.6, estimate=2_400_000)
@@ -100,7 +101,7 @@ def test_an_estimate_with_room_brings_the_next_layer_after_a_moment_and_not_at_o
 
 def test_an_estimate_without_headroom_does_not() -> None:
     viewer = Viewer()
-    viewer.feed(Layers(viewer.now, RATES))
+    viewer.feed(Layers(viewer.now, RATES, None))
     viewer.passes(TRIAL_AFTER_S - 0.4, estimate=2_100_000)
     assert viewer.layer == 1
 
@@ -113,11 +114,34 @@ def test_a_fall_of_the_estimate_below_what_is_sent_takes_the_viewer_down_at_once
 
 def test_an_estimate_that_is_low_because_little_is_sent_is_no_reason_to_go_down() -> None:
     viewer = Viewer()
-    viewer.feed(Layers(viewer.now, RATES))
+    viewer.feed(Layers(viewer.now, RATES, None))
     for bitrate in range(200_000, 230_000, 2_000):
         viewer.passes(STEP_S, estimate=bitrate)
     assert Reason.OVERUSE not in viewer.reasons
     assert viewer.layer != 0
+
+
+def test_an_estimate_that_falls_while_all_that_is_sent_arrives_only_puts_trials_off() -> None:
+    """A receiver that sees delay says 0.85 of what arrives, whatever is the reason of the delay."""
+    viewer = started(1)
+    viewer.sees(600_000)
+    viewer.sees(425_000)
+    viewer.passes(TRIAL_AFTER_S - 2 * STEP_S, estimate=425_000)
+    assert (viewer.layer, viewer.reasons) == (1, [])
+    viewer.passes(1, estimate=425_000)
+    assert viewer.reasons == [Reason.TRIAL]
+
+
+def test_an_estimate_made_of_the_smaller_layer_says_nothing_of_the_larger_one() -> None:
+    viewer = started(0)
+    viewer.sees(220_000)
+    viewer.passes(TRIAL_AFTER_S + 2 * STEP_S, estimate=220_000)
+    assert (viewer.layer, viewer.reasons) == (1, [Reason.TRIAL])
+    viewer.sees(130_000)
+    assert viewer.layer == 1
+    viewer.passes(RAMP_S + 2 * STEP_S, estimate=200_000)
+    viewer.sees(130_000)
+    assert (viewer.layer, viewer.reasons[-1]) == (0, Reason.OVERUSE)
 
 
 def test_loss_takes_the_viewer_down_after_a_second_of_it_and_one_lost_packet_does_not() -> None:
@@ -160,7 +184,7 @@ def test_what_is_still_said_about_the_layer_before_does_not_count_twice() -> Non
 def test_trials_end_where_they_fail_and_become_rarer() -> None:
     """A receiver's estimate is bound to what it gets, so only a trial can show that there is no more."""
     viewer = Viewer()
-    viewer.feed(Layers(viewer.now, RATES))
+    viewer.feed(Layers(viewer.now, RATES, None))
     viewer.sees(200_000)
     viewer.sees(180_000)
     assert viewer.layer == 0
@@ -171,7 +195,7 @@ def test_trials_end_where_they_fail_and_become_rarer() -> None:
             viewer.passes(STEP_S, estimate=200_000)
         assert viewer.reasons[-1:] == [Reason.TRIAL]
         waited.append(viewer.now - since)
-        viewer.passes(1)
+        viewer.passes(RAMP_S + 2 * STEP_S)
         viewer.sees(150_000)
         assert viewer.reasons[-1:] == [Reason.OVERUSE]
     assert all(later > earlier * 1.5 for earlier, later in pairwise(waited))
@@ -180,7 +204,7 @@ def test_trials_end_where_they_fail_and_become_rarer() -> None:
 
 def test_a_layer_that_was_kept_makes_trials_frequent_again() -> None:
     viewer = Viewer()
-    viewer.feed(Layers(viewer.now, RATES))
+    viewer.feed(Layers(viewer.now, RATES, None))
     viewer.passes(TRIAL_AFTER_S + 1)
     assert viewer.layer == 2
     viewer.passes(1, loss=0.4)
@@ -211,7 +235,7 @@ def test_a_layer_that_the_publisher_switches_off_is_left() -> None:
 
 def test_layers_are_told_by_what_they_cost_and_not_by_their_order() -> None:
     viewer = Viewer((2_000_000, 150_000, 500_000))
-    viewer.feed(Layers(viewer.now, viewer.rates))
+    viewer.feed(Layers(viewer.now, viewer.rates, None))
     assert viewer.layer == 2
     viewer.passes(3, estimate=3_000_000)
     assert viewer.layer == 0
@@ -250,7 +274,12 @@ bits = st.integers(0, 4_000_000)
 inputs = st.one_of(
     st.builds(Estimate, times, bits),
     st.builds(Report, times, st.integers(0, 5_000), st.integers(-50, 500), st.none() | st.floats(0, 2_000)),
-    st.builds(Layers, times, st.tuples(bits, bits, bits) | st.tuples(*[st.sampled_from((0, 300_000))] * 3)),
+    st.builds(
+        Layers,
+        times,
+        st.tuples(bits, bits, bits) | st.tuples(*[st.sampled_from((0, 300_000))] * 3),
+        st.none() | st.integers(0, 2),
+    ),
     st.builds(Choice, times, st.none() | st.integers(0, 2), st.booleans()),
 )
 

@@ -16,7 +16,7 @@ from aiortc.rtp import (
 )
 
 from sfu_fleet import picture_ids, rtcp, rtp, transport_feedback
-from sfu_fleet.adaptation import Adaptation, Input
+from sfu_fleet.adaptation import RAMP_S, Adaptation, Input
 from sfu_fleet.errors import UnknownLayer
 from sfu_fleet.publisher import Publisher
 from sfu_fleet.rtp import pack_extensions
@@ -242,11 +242,15 @@ async def test_a_falling_estimate_takes_a_viewer_down_and_the_snapshot_says_why(
     await scene.frames(20, keyframe="qhf")
     await eventually(scene.seen, "frames")
     ssrc = scene.viewer.video()[0].ssrc
-    for bitrate in (10_000_000, 20_000):
-        for _ in range(10):
+
+    async def estimate(bitrate: int, until: Callable[[], bool]) -> None:
+        while not until():
             scene.viewer.send_rtcp(rtcp.pack_receiver_report(1, ()) + rtcp.pack_remb(1, bitrate, [ssrc]))
             await scene.frames(5, keyframe="qhf")
-    await eventually(lambda: scene.seen()[-1] == "q", "the lowest layer")
+
+    # The largest layer, for long enough that the estimate is about it.
+    await estimate(10_000_000, lambda: scene.seen()[-40:] == ["f"] * 40 and trace[-1].at - trace[0].at > 2 * RAMP_S)
+    await estimate(20_000, lambda: scene.seen()[-1] == "q")
     (info,) = [info for info in worker.rooms.infos() if info.kind == "subscribe"]
     assert info.adaptation is not None
     assert (info.adaptation.layer, info.adaptation.target, info.adaptation.choice) == ("q", "q", None)

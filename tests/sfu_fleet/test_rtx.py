@@ -11,7 +11,7 @@ from sfu_fleet import rtp
 from sfu_fleet.rtx import RetransmissionStream, unwrap
 from sfu_fleet.worker import SfuWorker
 from tests.sfu_fleet.conftest import eventually
-from tests.sfu_fleet.peer import VIDEO_SSRC, VP8_DELTA, VP8_KEYFRAME, Peer, rtp_packet
+from tests.sfu_fleet.peer import REPAIRED_STREAM_ID, STREAM_ID, VIDEO_SSRC, VP8_DELTA, VP8_KEYFRAME, Peer, rtp_packet
 from tests.sfu_fleet.scenes import send_video, view
 
 MakePeer = Callable[[], Peer]
@@ -118,4 +118,31 @@ async def test_a_viewer_that_negotiated_it_gets_what_it_missed_on_a_stream_of_it
     assert [packet.payload[:2] for packet in repeated] == [p.sequence_number.to_bytes(2, "big") for p in wanted] * 2
     assert [packet.payload[2:] for packet in repeated] == [packet.payload for packet in wanted] * 2
     assert len({packet.sequence_number for packet in repeated}) == 4
-    assert worker.metrics.traffic.packets_resent == 4
+    await eventually(lambda: worker.metrics.traffic.packets_resent == 4, "the count of a plane's thread")
+
+
+async def test_the_retransmissions_of_a_simulcast_repair_the_layer_that_they_name(
+    worker: SfuWorker, peers: MakePeer
+) -> None:
+    source = peers()
+    publisher = worker.rooms.publish("room", "streamer", "Streamer", source.publish_offer(rids=("q", "h"), rtx="97"))
+    await source.connect(publisher.agreement.sdp)
+
+    def send(rid: str, ssrc: int, number: int, payload: bytes = VP8_DELTA) -> None:
+        extension = rtp.pack_extensions({STREAM_ID: rid.encode()})
+        source.send_rtp(rtp_packet(number, ssrc=ssrc, payload=payload, extension=extension))
+
+    for rid, ssrc in (("q", 0xA1), ("h", 0xA2)):
+        send(rid, ssrc, 1, VP8_KEYFRAME)
+        for number in (2, 4, 5, 6):
+            send(rid, ssrc, number)
+    await eventually(lambda: publisher.info().packets_lost == 2, "a gap in each layer")
+    body = (3).to_bytes(2, "big") + VP8_DELTA
+    extension = rtp.pack_extensions({REPAIRED_STREAM_ID: b"h"})
+    source.send_rtp(rtp_packet(1, payload_type=97, ssrc=0xB2, payload=body, extension=extension))
+    await eventually(lambda: publisher.info().packets_lost == 1, "the repair")
+    assert [layer.packets_lost for layer in publisher.info().layers] == [1, 0]
+    # Later packets of the stream do not say whose they are, and a stream that never did is of no use.
+    source.send_rtp(rtp_packet(2, payload_type=97, ssrc=0xB2, payload=body))
+    source.send_rtp(rtp_packet(1, payload_type=97, ssrc=0xB9, payload=body))
+    await eventually(lambda: worker.metrics.drops == {"rtx_unneeded": 2}, "the drops")

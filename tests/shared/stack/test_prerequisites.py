@@ -103,6 +103,13 @@ def test_a_python_that_cannot_make_environments_names_the_package(
     assert line == "✗ this Python has no venv module: apt-get install python3-venv"
 
 
+def test_a_compiler_is_wished_for_where_there_is_none() -> None:
+    needs = Needs(data=Path(), compiler=True)
+    assert list(prerequisites._wishes(needs, lambda _: None)) == ["gcc", "libc6-dev"]
+    assert list(prerequisites._wishes(needs, lambda name: f"/usr/bin/{name}")) == []
+    assert list(prerequisites._wishes(Needs(data=Path()), lambda _: None)) == []
+
+
 def test_no_chromium_names_the_package_and_how_to_do_without() -> None:
     (missing,) = prerequisites._chromium(lambda _: None)
     assert missing.package == "chromium"
