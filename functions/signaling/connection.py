@@ -8,6 +8,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 from structlog import get_logger
+from structlog.contextvars import bound_contextvars
 
 from functions import metrics
 from functions.context import Context
@@ -17,7 +18,7 @@ from functions.signaling.limits import EPHEMERAL, PINGS, REQUESTS, SIGNALING, Bu
 from functions.signaling.media_requests import MediaRequests
 from functions.signaling.room_control import ControlMessage
 from functions.signaling.submissions import Submissions
-from functions.signaling.transport import PeerGone, Transport
+from functions.signaling.transport import CLOSE_TIMEOUT_S, PeerGone, Transport
 from shared.protocol import messages as m
 from shared.protocol.codec import Codec, Frame
 from shared.protocol.errors import CloseCode, ErrorCode, ProtocolError
@@ -29,7 +30,6 @@ JOIN_TIMEOUT_S = 5.0
 PING_INTERVAL_S = 20.0
 # Two pings may be lost; then the peer is taken for gone.
 SILENCE_S = 3 * PING_INTERVAL_S
-CLOSE_TIMEOUT_S = 1.0
 MAX_MALFORMED = 20
 RETRY_AFTER_MS = 1000
 
@@ -388,3 +388,13 @@ class Connection:
             self._next_frame.cancel()
             await asyncio.gather(self._next_frame, return_exceptions=True)
         await self._transport.close(code)
+
+
+async def serve_socket(
+    context: Context, room: str, codec: Codec, transport: Transport, *, peer: str, forwarded: str
+) -> None:
+    """Serve an accepted socket to its end, given the address of its other end and its X-Forwarded-For header."""
+    address = context.trusted_proxies.prefix(peer, forwarded)
+    connection = Connection(context, room, codec, transport, address=address)
+    with bound_contextvars(connection=connection.id):
+        await connection.run()

@@ -19,11 +19,9 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from functions.signaling.backlog import Priority
 from functions.signaling.outbox import AsgiMessage, Outbox, SharedFrame, asgi_message
-from functions.signaling.transport import PeerGone
+from functions.signaling.transport import CLOSE_TIMEOUT_S, PeerGone
 from shared.protocol.codec import Codec, Frame
 from shared.protocol.errors import CloseCode
-
-CLOSE_TIMEOUT_S = 1.0
 
 _KEY = "headrace.raw_socket"
 

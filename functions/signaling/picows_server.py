@@ -12,10 +12,9 @@ from typing import Any, Final
 
 from picows import WSListener, WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener, ws_create_server
 from structlog import get_logger
-from structlog.contextvars import bound_contextvars
 
 from functions.context import Context
-from functions.signaling.connection import Connection
+from functions.signaling.connection import serve_socket
 from functions.signaling.picows_socket import MAX_MESSAGE_BYTES, PicowsSocket
 from shared.protocol.codec import Codec, negotiate
 from shared.state.directory import parse_room_id
@@ -81,14 +80,10 @@ class SocketServer:
 
     def _listener(self, room: str, codec: Codec) -> WSListener:
         def on_open(socket: PicowsSocket) -> None:
-            task = asyncio.get_running_loop().create_task(self._serve(socket, room, codec))
+            forwarded = socket.header("X-Forwarded-For")
+            serving = serve_socket(self._context, room, codec, socket, peer=socket.peer, forwarded=forwarded)
+            task = asyncio.get_running_loop().create_task(serving)
             self._connections.add(task)
             task.add_done_callback(self._connections.discard)
 
         return PicowsSocket(on_open)
-
-    async def _serve(self, socket: PicowsSocket, room: str, codec: Codec) -> None:
-        address = self._context.trusted_proxies.prefix(socket.peer, socket.header("X-Forwarded-For"))
-        connection = Connection(self._context, room, codec, socket, address=address)
-        with bound_contextvars(connection=connection.id):
-            await connection.run()

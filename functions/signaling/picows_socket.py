@@ -14,12 +14,11 @@ from picows import WSCloseCode, WSFrame, WSListener, WSProtocolError, WSTranspor
 
 from functions.signaling.backlog import Priority
 from functions.signaling.outbox import BINARY, HEADROOM, TEXT, Outbox, SharedFrame, Write, padded
-from functions.signaling.transport import PeerGone
+from functions.signaling.transport import CLOSE_TIMEOUT_S, PeerGone
 from shared.protocol.codec import Codec, Frame
 from shared.protocol.errors import CloseCode
 from shared.protocol.messages import MAX_FRAME_BYTES
 
-CLOSE_TIMEOUT_S: Final = 1.0
 # A frame somewhat over the protocol's limit gets an error frame; one over this ends the connection with code 1009.
 MAX_MESSAGE_BYTES: Final = 4 * MAX_FRAME_BYTES
 # Frames that have arrived and were not looked at: at the bound nothing more is read until they were.

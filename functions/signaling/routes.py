@@ -11,10 +11,9 @@ from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler
 from redis.exceptions import RedisError
 from structlog import get_logger
-from structlog.contextvars import bound_contextvars
 
 from functions.context import Context
-from functions.signaling.connection import Connection
+from functions.signaling.connection import serve_socket
 from functions.signaling.granian_socket import GranianSocket
 from shared.protocol.codec import negotiate
 from shared.protocol.messages import Move
@@ -39,10 +38,8 @@ async def room_socket(
         return
     await socket.accept(subprotocols=codec.subprotocol)
     peer = socket.client.host if socket.client else ""
-    address = context.trusted_proxies.prefix(peer, socket.headers.get("x-forwarded-for", ""))
-    connection = Connection(context, room, codec, GranianSocket.of(socket), address=address)
-    with bound_contextvars(connection=connection.id):
-        await connection.run()
+    forwarded = socket.headers.get("x-forwarded-for", "")
+    await serve_socket(context, room, codec, GranianSocket.of(socket), peer=peer, forwarded=forwarded)
 
 
 async def expire_silent(context: Context) -> None:

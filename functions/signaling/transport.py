@@ -1,11 +1,14 @@
 """An accepted socket as a connection sees it, whichever server accepted it."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from functions.signaling.outbox import Outbox
 from shared.protocol.codec import Codec, Frame
 from shared.protocol.errors import CloseCode
+
+# What is said to a peer that is closed, and the close itself, get so long each.
+CLOSE_TIMEOUT_S: Final = 1.0
 
 
 class PeerGone(Exception):  # noqa: N818 - not an error: peers leave

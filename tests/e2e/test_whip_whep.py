@@ -8,7 +8,7 @@ from playwright.async_api import expect
 
 from shared.stack.stack import LocalStack
 from tests.e2e.conftest import People
-from tests.e2e.person import TIMEOUT_MS
+from tests.e2e.person import TIMEOUT_MS, Person
 from tests.support.room_client import guest
 
 pytestmark = pytest.mark.e2e
@@ -46,16 +46,7 @@ async ({path, token, publish, tcp}) => {
 async def test_a_plain_whip_client_is_watched_by_a_plain_whep_client(
     people: People, http: httpx.AsyncClient, stack: LocalStack
 ) -> None:
-    ana, bo = await guest(http, "Ana"), await guest(http, "Bo")
-    room, owner = await ana.create_room("Plain")
-    viewer = await bo.room_token(room)
-    publisher, player = await people("publisher"), await people("player")
-    for page in (publisher.page, player.page):
-        await page.goto(f"{stack.url}/health/live")
-
-    published = await publisher.page.evaluate(
-        _EXCHANGE, {"path": f"/v1/rooms/{room}/whip", "token": owner, "publish": True}
-    )
+    room, owner, viewer, _, player, published = await _published(people, http, stack)
     _is_created(published, f"/v1/rooms/{room}/whip/")
     await _live(http, room, True)
     watched = await player.page.evaluate(
@@ -117,15 +108,7 @@ async ({path, token}) => {
 async def test_a_browser_restarts_ice_and_another_one_watches_over_tcp(
     people: People, http: httpx.AsyncClient, stack: LocalStack
 ) -> None:
-    ana, bo = await guest(http, "Ana"), await guest(http, "Bo")
-    room, owner = await ana.create_room("Ways")
-    viewer = await bo.room_token(room)
-    publisher, player = await people("publisher"), await people("player")
-    for page in (publisher.page, player.page):
-        await page.goto(f"{stack.url}/health/live")
-    published = await publisher.page.evaluate(
-        _EXCHANGE, {"path": f"/v1/rooms/{room}/whip", "token": owner, "publish": True}
-    )
+    room, owner, viewer, publisher, player, published = await _published(people, http, stack)
     await _live(http, room, True)
     watched = await player.page.evaluate(
         _EXCHANGE, {"path": f"/v1/rooms/{room}/whep", "token": viewer, "publish": False, "tcp": True}
@@ -170,3 +153,19 @@ async def _live(http: httpx.AsyncClient, room: str, wanted: bool) -> None:
         if (await http.get(f"/v1/rooms/{room}")).json()["live"] is wanted:
             return
     raise AssertionError(f"live is not {wanted}")
+
+
+async def _published(
+    people: People, http: httpx.AsyncClient, stack: LocalStack
+) -> tuple[str, str, str, Person, Person, dict[str, Any]]:
+    """A room, tokens of owner and viewer, two plain pages, and what the publishing of the first was answered with."""
+    ana, bo = await guest(http, "Ana"), await guest(http, "Bo")
+    room, owner = await ana.create_room("Plain")
+    viewer = await bo.room_token(room)
+    publisher, player = await people("publisher"), await people("player")
+    for page in (publisher.page, player.page):
+        await page.goto(f"{stack.url}/health/live")
+    published = await publisher.page.evaluate(
+        _EXCHANGE, {"path": f"/v1/rooms/{room}/whip", "token": owner, "publish": True}
+    )
+    return room, owner, viewer, publisher, player, published

@@ -204,6 +204,29 @@ def abusing(target: Path) -> Path:
     return target
 
 
+@needs_compiler
+async def test_what_the_thread_still_has_is_not_encrypted_for_by_another() -> None:
+    metrics = Metrics()
+    media_socket = await MediaSocket.open("127.0.0.1", 0, metrics)
+    plane = NativePlane(media_socket, metrics)
+    try:
+        agent: Any = Agent(("127.0.0.1", 9))
+        keys = SrtpKeys(Policy.SRTP_PROFILE_AEAD_AES_256_GCM, "", b"", bytes(44))
+        transport: Any = SimpleNamespace(outbound=Outbound(keys), agent=agent)
+        down = DownTrack(transport, 1000, PacketFormat(96, 0, "", ()))
+        one, other = Track(starts_at_keyframe=True), Track(starts_at_keyframe=True)
+        plane.attach(one, down)
+        # It is taken off its layer, moves to TCP, and joins another layer before the thread has heard of any of it.
+        plane.detach(one, down)
+        agent.remote = ("tcp", "127.0.0.1", 9)
+        plane.attach(other, down)
+        assert not other.viewers
+        await eventually(lambda: bool(other.viewers), "handed over once the thread has let go")
+    finally:
+        plane.close()
+        media_socket.close()
+
+
 def test_a_machine_without_a_compiler_has_no_native_plane(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HEADRACE_NATIVE_CACHE", str(tmp_path))
     for command, why in (("false", "the compiler failed"), ("no-such-compiler", "could not be run")):

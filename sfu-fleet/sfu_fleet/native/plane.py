@@ -9,6 +9,7 @@ import asyncio
 import ipaddress
 import socket
 import struct
+from collections import deque
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -112,9 +113,9 @@ class NativePlane:
         self._metrics = metrics
         self._socket = media_socket
         self._python = PythonPlane(media_socket, metrics)
-        # Those that the Python plane has, and those that it gets when the thread has let go of them.
+        # Those that the Python plane has, and those that it may have when the thread has let go of them.
         self._streamed: dict[DownTrack, Track] = {}
-        self._changing: dict[DownTrack, tuple[int, Track]] = {}
+        self._changing: dict[DownTrack, Track] = {}
         self._by_agent: dict[IceAgent, set[DownTrack]] = {}
         media_socket.on_moved = self._moved
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -124,10 +125,10 @@ class NativePlane:
         self._lanes: dict[Track, dict[PacketFormat, _Lane]] = {}
         self._viewers: dict[DownTrack, _Viewer] = {}
         # Viewers whose last job has been queued, with the number of jobs after which the thread has let go of them.
-        self._leaving: list[tuple[int, _Viewer]] = []
+        self._leaving: deque[tuple[int, DownTrack, _Viewer]] = deque()
         self.queued = 0
         """Jobs given to the thread so far."""
-        self._seen = ffi.new("struct totals *")
+        self._seen = self.totals
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(REFRESH_S, self._tick)
 
@@ -153,11 +154,11 @@ class NativePlane:
         self._by_agent.setdefault(down.transport.agent, set()).add(down)
         fd = self._socket.descriptor(remote)
         if fd is None:
-            # If the thread has it still, it is the next `refresh` that hands it over.
-            if down not in self._changing:
-                self._stream(track, down)
+            if self._is_held(down):
+                # The next `refresh` hands it over.
+                self._changing[down] = track
             else:
-                self._changing[down] = (self._changing[down][0], track)
+                self._stream(track, down)
             return
         lane = self._lanes.setdefault(track, {}).get(down.format)
         if lane is None:
@@ -208,7 +209,7 @@ class NativePlane:
             lane.waiting.remove(down)
         self._lib.plane_detach(self._handle, viewer.handle)
         self.queued += 1
-        self._leaving.append((self.queued, viewer))
+        self._leaving.append((self.queued, down, viewer))
         lane.viewers -= 1
         if lane.viewers == 0:
             self._lib.plane_discard(self._handle, lane.handle)
@@ -294,11 +295,11 @@ class NativePlane:
         """Count what the thread did, and let go of viewers that it has forgotten."""
         processed = self._count()
         while self._leaving and self._leaving[0][0] <= processed:
-            self._leaving.pop(0)
-        for down, (jobs, track) in list(self._changing.items()):
-            if jobs <= processed:
+            self._leaving.popleft()
+        for down, track in list(self._changing.items()):
+            if not self._is_held(down):
                 del self._changing[down]
-                self._settle(track, down)
+                self.attach(track, down)
 
     def _moved(self, agent: IceAgent) -> None:
         """A peer is reached at another address from now on."""
@@ -316,22 +317,18 @@ class NativePlane:
     def _follow(self, down: DownTrack, viewer: _Viewer, remote: Address) -> None:
         fd = self._socket.descriptor(remote)
         if fd is None:
-            # From UDP to TCP: what encrypts is the thread's until it has let go.
+            # From UDP to TCP.
             self.detach(viewer.track, down)
-            self._by_agent.setdefault(down.transport.agent, set()).add(down)
-            self._changing[down] = self.queued, viewer.track
+            self.attach(viewer.track, down)
             return
         viewer.remote = remote
         address = sockaddr(remote)
         self._lib.plane_move(self._handle, viewer.handle, fd, address, len(address))
         self.queued += 1
 
-    def _settle(self, track: Track, down: DownTrack) -> None:
-        remote = down.transport.agent.remote
-        if remote is not None and self._socket.descriptor(remote) is None:
-            self._stream(track, down)
-        else:
-            self.attach(track, down)
+    def _is_held(self, down: DownTrack) -> bool:
+        """Whether the thread may still encrypt for it: two threads in one SRTP session would break it."""
+        return any(leaving is down for _, leaving, _ in self._leaving)
 
     def _stream(self, track: Track, down: DownTrack) -> None:
         _take_counters(down)
@@ -349,16 +346,14 @@ class NativePlane:
         self.refresh()
 
     def _count(self) -> int:
-        now = ffi.new("struct totals *")
-        self._lib.plane_totals(self._handle, now)
-        traffic, seen = self._metrics.traffic, self._seen
+        now, traffic = self.totals, self._metrics.traffic
         for name in _TRAFFIC:
-            setattr(traffic, name, getattr(traffic, name) + getattr(now, name) - getattr(seen, name))
+            setattr(traffic, name, getattr(traffic, name) + now[name] - self._seen[name])
         for name, reason in _DROPS.items():
-            if count := getattr(now, name) - getattr(seen, name):
+            if count := now[name] - self._seen[name]:
                 self._metrics.drop(reason, count)
         self._seen = now
-        return int(now.processed)
+        return now["processed"]
 
 
 def _give_counters(down: DownTrack) -> None:
