@@ -21,8 +21,14 @@ To go from one layer to another is to detach from one track, which returns the `
 other with a `Splice` that follows from it. Both happen between two packets, before the keyframe of the new track with
 which the splice begins is forwarded: a plane with threads of its own must keep that order. A splice must lie behind
 the position, else a number goes out twice, which under SRTP with AES-GCM would give the key away.
+
+A splice may also lie in the past, where the track still remembers it: the viewer then gets what is remembered from
+there on, in order, and what is forwarded meanwhile behind it. With a `Haste` this takes a while, and the timestamps of
+that time are drawn together: they are a function of the packet and of the splice, so that what is sent again is the
+same. Nothing that has not gone out yet is sent again.
 """
 
+import asyncio
 import secrets
 from collections.abc import Iterable
 from typing import Protocol
@@ -38,8 +44,13 @@ from sfu_fleet.rtp import RtpPacket
 from sfu_fleet.rtx import RetransmissionStream
 from sfu_fleet.transport import Transport
 
-# A power of two, not larger than the replay window of SRTP: older packets could not be sent again.
-HISTORY_SIZE = 1_024
+# A power of two: what a track remembers, if it came since its latest keyframe.
+HISTORY_SIZE = 4_096
+# Not larger than the replay window of SRTP: older packets could not be sent again.
+RESENDABLE = 1_024
+# How often those who catch up are looked after, and the clock of all video (RFC 3551, section 5).
+PACE_S = 0.005
+VIDEO_CLOCK_RATE = 90_000
 # A viewer that reports more loss than this per second is not helped by sending more.
 RESENDS_PER_SECOND = 400
 
@@ -77,6 +88,30 @@ class Position(msgspec.Struct, frozen=True):
     shift: Shift
 
 
+class Haste(msgspec.Struct, frozen=True):
+    """How a viewer who begins in the past catches up: `speed` times as fast as time goes.
+
+    What the track has from `since` to `until` (its timestamps) is drawn together to end at `until`, and sent at that
+    pace: a player sees a stream in which everything arrives when it should, and has no reason to hold it back.
+    """
+
+    since: int
+    until: int
+    speed: int
+
+    def drawn(self, timestamp: int) -> int:
+        """Where one of the track's timestamps comes to lie."""
+        before = (self.until - timestamp) & 0xFFFFFFFF
+        return self.until - before // self.speed if 0 < before < 0x80000000 else timestamp
+
+    def due(self, timestamp: int) -> float:
+        """So many seconds after the beginning it is time for a packet; at once, when that is not in the past."""
+        if not 0 < (self.until - timestamp) & 0xFFFFFFFF < 0x80000000:
+            return 0.0
+        media = (timestamp - self.since + 0x80000000 & 0xFFFFFFFF) - 0x80000000
+        return media // self.speed / VIDEO_CLOCK_RATE
+
+
 class Splice(msgspec.Struct, frozen=True):
     """Where a viewer joins a track, and the offsets under which it goes on from where it was."""
 
@@ -84,6 +119,7 @@ class Splice(msgspec.Struct, frozen=True):
     sequence_offset: int
     timestamp_offset: int
     shift: Shift
+    haste: Haste | None = None
 
 
 class Counters:
@@ -98,12 +134,17 @@ class Counters:
 
 
 class DownTrack:
-    """One track of one viewer: `first` is the track's number that it began with, -1 before it began."""
+    """One track of one viewer: `first` is the track's number that it began with, -1 before it began.
+
+    `next` is what comes next out of the past, for a viewer who catches up; -1 for all others.
+    """
 
     __slots__ = (
         "counters",
         "first",
         "format",
+        "haste",
+        "next",
         "resend_budget",
         "resend_window",
         "rtx",
@@ -119,6 +160,8 @@ class DownTrack:
         self.ssrc = ssrc
         self.format = packet_format
         self.first = -1
+        self.next = -1
+        self.haste: Haste | None = None
         self.sequence_offset = 0
         self.timestamp_offset = secrets.randbits(32)
         self.shift = NO_SHIFT
@@ -137,16 +180,23 @@ class DownTrack:
         self.first = sequence
         self.sequence_offset = secrets.randbits(15) - sequence
 
-    def join(self, splice: Splice) -> None:
-        """Go on in another track."""
+    def join(self, splice: Splice, highest: int) -> None:
+        """Go on in another track, which has come to `highest`."""
         self.first = splice.first
+        self.next = splice.first if splice.first <= highest else -1
+        self.haste = splice.haste
         self.sequence_offset = splice.sequence_offset
         self.timestamp_offset = splice.timestamp_offset
         self.shift = splice.shift
 
 
 class Track:
-    """One source of a publisher with its viewers and its latest packets."""
+    """One source of a publisher with its viewers, its latest packets, and all of them since the latest keyframe.
+
+    `keyframe` is the number with which that one begins, -1 before there was any. `kept` and `octets` count what is
+    remembered from there on. From `keep` on nothing is forgotten but for want of room: it is the keyframe before that
+    one, since somebody may be catching up from there; -1 where there was none.
+    """
 
     def __init__(self, *, starts_at_keyframe: bool, encoding: str = "") -> None:
         self.starts_at_keyframe = starts_at_keyframe
@@ -154,14 +204,35 @@ class Track:
         self.highest = -1
         self.viewers: dict[PacketFormat, list[DownTrack]] = {}
         self.history: list[tuple[int, int, RtpPacket] | None] = [None] * HISTORY_SIZE
+        self.keyframe = self.keep = -1
+        self.kept = 0
+        self.octets = 0
 
-    def remember(self, sequence: int, timestamp: int, packet: RtpPacket) -> bool:
+    def remember(self, sequence: int, timestamp: int, packet: RtpPacket, *, keyframe: bool = False) -> bool:
         """Keep a packet for those who will miss it; False for one that is too late for anybody."""
-        if sequence <= self.highest - HISTORY_SIZE:
+        if sequence <= self.highest - RESENDABLE:
             return False
         self.history[sequence % HISTORY_SIZE] = (sequence, timestamp, packet)
         self.highest = max(self.highest, sequence)
+        if keyframe and sequence > self.keyframe:
+            first = self.remembered(self.keyframe)
+            # Parameter sets and picture may each look like a beginning: the keyframe begins with the first of them.
+            if first is None or first[1] != timestamp:
+                self.keep = self.keyframe if self.keyframe >= 0 else sequence
+                self.keyframe = sequence
+                self.kept = self.octets = 0
+        if 0 <= self.keyframe <= sequence:
+            self.kept += 1
+            self.octets += len(packet.data)
+        old = self.highest - RESENDABLE
+        if old < self.keep or self.keep < 0:
+            self.history[old % HISTORY_SIZE] = None
         return True
+
+    def remembered(self, sequence: int) -> tuple[int, int, RtpPacket] | None:
+        """A packet with its number and timestamp, where it is still there."""
+        entry = self.history[sequence % HISTORY_SIZE]
+        return entry if entry is not None and entry[0] == sequence else None
 
     def position(self, down: DownTrack) -> Position | None:
         """How far a viewer came with this track; None when it has had nothing yet."""
@@ -171,10 +242,18 @@ class Track:
         sequence, timestamp, packet = latest
         return Position(
             sequence + down.sequence_offset,
-            (timestamp + down.timestamp_offset) & 0xFFFFFFFF,
+            (down_timestamp(down, sequence, timestamp) + down.timestamp_offset) & 0xFFFFFFFF,
             picture_ids.read(self.encoding, packet),
             down.shift,
         )
+
+
+def down_timestamp(down: DownTrack, sequence: int, timestamp: int) -> int:
+    """A packet's timestamp for a viewer, before the offset."""
+    haste = down.haste
+    if haste is None or sequence - down.first >= 2 * HISTORY_SIZE:
+        return timestamp
+    return haste.drawn(timestamp)
 
 
 class PacketPlane(Protocol):
@@ -203,15 +282,23 @@ class PythonPlane:
         self._send = media_socket.send
         self._metrics = metrics
         self._traffic = metrics.traffic
+        # Those who catch up, with when they began.
+        self._behind: dict[DownTrack, tuple[Track, float]] = {}
+        self._pace: asyncio.TimerHandle | None = None
 
     def attach(self, track: Track, down: DownTrack, splice: Splice | None = None) -> None:
         """Let a viewer have a track."""
         if splice is not None:
-            down.join(splice)
+            down.join(splice, track.highest)
         track.viewers.setdefault(down.format, []).append(down)
+        if down.next >= 0:
+            self._behind[down] = track, asyncio.get_running_loop().time()
+            self._catch_up(down)
 
     def detach(self, track: Track, down: DownTrack) -> Position | None:
         """Stop sending a track to a viewer."""
+        self._behind.pop(down, None)
+        down.next = -1
         viewers = track.viewers.get(down.format, [])
         if down in viewers:
             viewers.remove(down)
@@ -221,7 +308,7 @@ class PythonPlane:
 
     def forward(self, track: Track, packet: RtpPacket, sequence: int, timestamp: int, *, keyframe: bool) -> None:
         """Send a packet to all viewers of a track."""
-        if not track.remember(sequence, timestamp, packet):
+        if not track.remember(sequence, timestamp, packet, keyframe=keyframe):
             self._metrics.drop("late")
             return
         payload_size = packet.payload_end - packet.payload_start
@@ -237,7 +324,8 @@ class PythonPlane:
                     if not may_start:
                         continue
                     down.begin(sequence)
-                elif sequence < down.first:
+                elif sequence < down.first or 0 <= down.next <= sequence:
+                    # Before it began; or it catches up, and this one's turn will come.
                     continue
                 content = body if down.shift is NO_SHIFT else shifted.get(down.shift)
                 if content is None:
@@ -254,8 +342,8 @@ class PythonPlane:
         for number in sequences:
             # The latest outgoing number that this viewer saw as `number`.
             sequence = track.highest - ((track.highest + down.sequence_offset - number) & 0xFFFF)
-            entry = track.history[sequence % HISTORY_SIZE]
-            if down.first < 0 or sequence < down.first or entry is None or entry[0] != sequence:
+            entry = track.remembered(sequence) if sequence > track.highest - RESENDABLE else None
+            if down.first < 0 or sequence < down.first or 0 <= down.next <= sequence or entry is None:
                 self._metrics.drop("nack_unknown")
                 continue
             if down.resend_budget <= 0:
@@ -274,7 +362,37 @@ class PythonPlane:
         return sent
 
     def close(self) -> None:
-        """Nothing of it goes on by itself."""
+        """Send no more."""
+        self._behind.clear()
+        if self._pace is not None:
+            self._pace.cancel()
+            self._pace = None
+
+    def _catch_up(self, down: DownTrack) -> None:
+        """Send what is due out of the past; what is missing there may come yet, and is then sent at once."""
+        track, began = self._behind[down]
+        elapsed = asyncio.get_running_loop().time() - began
+        down.next = max(down.next, track.highest - HISTORY_SIZE + 1)
+        while down.next <= track.highest:
+            entry = track.remembered(down.next)
+            if entry is not None:
+                sequence, timestamp, packet = entry
+                if down.haste is not None and down.haste.due(timestamp) > elapsed:
+                    if self._pace is None:
+                        self._pace = asyncio.get_running_loop().call_later(PACE_S, self._catch_up_all)
+                    return
+                body = self._shift(track, down.shift, packet, down.format.apply(packet))
+                if len(body) <= MAX_PACKET and self._transmit(down, body, sequence, timestamp):
+                    down.counters.packets += 1
+                    down.counters.octets += packet.payload_end - packet.payload_start
+            down.next += 1
+        down.next = -1
+        del self._behind[down]
+
+    def _catch_up_all(self) -> None:
+        self._pace = None
+        for down in list(self._behind):
+            self._catch_up(down)
 
     @staticmethod
     def _shift(track: Track, by: Shift, packet: RtpPacket, body: bytes) -> bytes:
@@ -293,7 +411,7 @@ class PythonPlane:
             SCRATCH_VIEW,
             2,
             (sequence + down.sequence_offset) & 0xFFFF if rtx is None else rtx.next_number(),
-            (timestamp + down.timestamp_offset) & 0xFFFFFFFF,
+            (down_timestamp(down, sequence, timestamp) + down.timestamp_offset) & 0xFFFFFFFF,
             down.ssrc if rtx is None else rtx.ssrc,
         )
         try:

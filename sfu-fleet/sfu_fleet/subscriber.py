@@ -75,6 +75,8 @@ class Subscriber(Session):
         self.legs: list[Leg] = []
         self._tracks: tuple[TrackAgreement, ...] = ()
         self.rtt_ms: float | None = None
+        # What the viewer's way carries in bit/s, by the latest estimate.
+        self._way: int | None = None
         self.adaptation = Adaptation()
         self.decisions: deque[Decision] = deque(maxlen=_REMEMBERED_DECISIONS)
         self._video: Leg | None = None
@@ -129,6 +131,7 @@ class Subscriber(Session):
             if isinstance(packet, Nack):
                 self._on_nack(packet, now)
             elif isinstance(packet, BitrateEstimate):
+                self._way = packet.bitrate
                 self._adapt(Estimate(now, packet.bitrate))
             elif isinstance(packet, KeyframeRequest):
                 self._on_keyframe_request(packet)
@@ -200,7 +203,8 @@ class Subscriber(Session):
         self.transport.start(agreement.peer.fingerprints, dtls_client=agreement.dtls_client)
 
     def _make_leg(self, uplink: UplinkTrack, down: DownTrack) -> Leg:
-        leg = Leg(uplink, down, LayerSwitch(self.id, self._plane, down, lambda: self._on_switched(leg)))
+        switch = LayerSwitch(self.id, self._plane, down, lambda: self._on_switched(leg), lambda: self._way)
+        leg = Leg(uplink, down, switch)
         if uplink.kind == "video":
             self._video = leg
         return leg

@@ -2,14 +2,19 @@
 
 It goes over only where a keyframe of the target begins, and what the viewer sees goes on without a jump: sequence
 numbers and picture numbers follow the last ones, timestamps keep the time between the two pictures.
+
+A viewer who sees nothing yet, or no longer, and whose publisher ignores keyframe requests, begins at the latest
+keyframe that there was (`catch_up`). One who goes from layer to layer waits: there is a picture meanwhile, and where the
+way is at its limit a burst is the last thing it needs.
 """
 
+import asyncio
 from collections.abc import Callable
 
 import msgspec
 
-from sfu_fleet import picture_ids
-from sfu_fleet.forwarder import DownTrack, PacketPlane, Position, Splice
+from sfu_fleet import catch_up, picture_ids
+from sfu_fleet.forwarder import DownTrack, Haste, PacketPlane, Position, Splice
 from sfu_fleet.rtcp import SenderReport
 from sfu_fleet.uplink import Keyframe, Layer
 
@@ -42,7 +47,7 @@ def translate(timestamp: int, source: Clock, target: Clock, rate: int) -> int:
     return (target.timestamp + elapsed) & 0xFFFFFFFF
 
 
-def splice(position: Position, keyframe: Keyframe, wanted_timestamp: int) -> Splice:
+def splice(position: Position, keyframe: Keyframe, wanted_timestamp: int, haste: Haste | None = None) -> Splice:
     """How a viewer who is at `position` goes on with a keyframe, if possible at the wanted timestamp.
 
     Not before the last one: the picture of the old layer may be of the same instant, or the wanted time be a guess.
@@ -54,16 +59,25 @@ def splice(position: Position, keyframe: Keyframe, wanted_timestamp: int) -> Spl
         sequence_offset=position.sequence + 1 - keyframe.sequence,
         timestamp_offset=(position.timestamp + ahead - keyframe.timestamp) & 0xFFFFFFFF,
         shift=picture_ids.follow(position.marks, position.shift, marks),
+        haste=haste,
     )
 
 
 class LayerSwitch:
     """Owns which layer feeds a viewer's stream. `layer` is None while nothing does.
 
-    `on_switched` is called after each change of layer.
+    `on_switched` is called after each change of layer; `way` says what the way to the viewer carries in bit/s, None
+    while that is unknown.
     """
 
-    def __init__(self, owner: str, plane: PacketPlane, down: DownTrack, on_switched: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        owner: str,
+        plane: PacketPlane,
+        down: DownTrack,
+        on_switched: Callable[[], None],
+        way: Callable[[], int | None],
+    ) -> None:
         self.layer: Layer | None = None
         self.target: Layer | None = None
         self.switches = 0
@@ -71,6 +85,7 @@ class LayerSwitch:
         self._plane = plane
         self._down = down
         self._on_switched = on_switched
+        self._way = way
         self._position: Position | None = None
         # The layer that fed the stream last: while it is paused, time goes on from there.
         self._last: Layer | None = None
@@ -81,6 +96,7 @@ class LayerSwitch:
             return
         if self.target is not None:
             self.target.keyframe_listeners.pop(self._owner, None)
+            self.target.unanswered_listeners.pop(self._owner, None)
         self.target = target
         if target is None:
             self._leave()
@@ -89,6 +105,10 @@ class LayerSwitch:
                 self._begin(target)
             else:
                 target.keyframe_listeners[self._owner] = self._on_keyframe
+            if not self._seeing:
+                if target.keyframes.ignored:
+                    self._begin_in_the_past()
+                target.unanswered_listeners[self._owner] = self._begin_in_the_past
             target.request_keyframe(patience_s=patience_s)
 
     def close(self) -> None:
@@ -100,6 +120,39 @@ class LayerSwitch:
         self._plane.attach(layer.track, self._down)
         self.layer = self._last = layer
 
+    @property
+    def _seeing(self) -> bool:
+        """Whether the viewer is being sent something."""
+        return self.layer is not None and self._down.first >= 0
+
+    def _begin_in_the_past(self) -> None:
+        """No keyframe comes when it is asked for: begin at the latest one, if that can be caught up with."""
+        layer = self.target
+        if layer is None:
+            return
+        if self._seeing:
+            layer.unanswered_listeners.pop(self._owner, None)
+            return
+        track, now = layer.track, asyncio.get_running_loop().time()
+        layer.catching_up = [until for until in layer.catching_up if until > now]
+        haste = catch_up.haste_of(track, self._way())
+        first = track.remembered(track.keyframe)
+        if haste is None or first is None or len(layer.catching_up) >= catch_up.MAX_AT_ONCE:
+            return
+        layer.keyframe_listeners.pop(self._owner, None)
+        layer.unanswered_listeners.pop(self._owner, None)
+        layer.catching_up.append(now + haste.due((haste.until - 1) & 0xFFFFFFFF))
+        self._leave()
+        if self._position is None or self._last is None:
+            where = catch_up.beginning(track, self._down, haste)
+        else:
+            keyframe = Keyframe(layer, first[2], first[0], haste.drawn(first[1]), now)
+            wanted = _wanted_timestamp(self._position, self._last, keyframe, self._down.timestamp_offset)
+            where = splice(self._position, keyframe, wanted, haste)
+        self._plane.attach(track, self._down, where)
+        self.layer = self._last = layer
+        self._on_switched()
+
     def _leave(self) -> None:
         if self.layer is not None:
             # Nothing sent from there means that the position before still holds.
@@ -109,6 +162,7 @@ class LayerSwitch:
     def _on_keyframe(self, keyframe: Keyframe) -> None:
         layer = keyframe.layer
         del layer.keyframe_listeners[self._owner]
+        layer.unanswered_listeners.pop(self._owner, None)
         self._leave()
         if self._position is None or self._last is None:
             self._begin(layer)

@@ -53,7 +53,7 @@ class Layer:
         self.codec: Codec = agreement.codec
         self.track = Track(starts_at_keyframe=self.kind == "video", encoding=self.codec.encoding)
         self.timeline = Timeline(self.codec.clock_rate)
-        self.keyframes = KeyframeRequests(lambda: ask_for_keyframe(self))
+        self.keyframes = KeyframeRequests(lambda: ask_for_keyframe(self), on_unanswered=self._tell_unanswered)
         self.rate = RateMeter()
         self.health = StreamHealth(self.codec.clock_rate)
         self.reception: Reception | None = None
@@ -63,6 +63,10 @@ class Layer:
         self.keyframe_requests = 0
         # Called when a keyframe begins and before it is forwarded, by whom: whoever waits to go over to this layer.
         self.keyframe_listeners: dict[str, KeyframeListener] = {}
+        # Called when a keyframe that was asked for does not come: whoever waits for one may find another way.
+        self.unanswered_listeners: dict[str, Callable[[], None]] = {}
+        # Until when those who are catching up with this layer are busy with it, by the clock of the event loop.
+        self.catching_up: list[float] = []
         # The publisher's latest sender report and when it came, for translation to viewers.
         self.sender_report: tuple[SenderReport, float] | None = None
         self._starts_keyframe = detector(self.codec.encoding) if self.kind == "video" else None
@@ -105,6 +109,10 @@ class Layer:
         """A keyframe begins with this packet at that place of the timeline."""
         for listener in list(self.keyframe_listeners.values()):
             listener(Keyframe(self, packet, sequence, timestamp, now))
+
+    def _tell_unanswered(self) -> None:
+        for listener in list(self.unanswered_listeners.values()):
+            listener()
 
     def request_keyframe(self, *, patience_s: float = 0.0) -> None:
         """Somebody needs a keyframe of this layer; with patience, in company of others who do."""

@@ -16,7 +16,7 @@ from pylibsrtp import Policy
 
 from sfu_fleet import rtp
 from sfu_fleet.dtls import Outbound, SrtpKeys
-from sfu_fleet.forwarder import DownTrack, PacketFormat, PacketPlane, PythonPlane, Splice, Track
+from sfu_fleet.forwarder import DownTrack, Haste, PacketFormat, PacketPlane, PythonPlane, Splice, Track
 from sfu_fleet.ice import MediaSocket
 from sfu_fleet.metrics import Metrics
 from sfu_fleet.native import build
@@ -26,6 +26,7 @@ from sfu_fleet.rtx import RetransmissionStream
 from tests.sfu_fleet.conftest import eventually
 from tests.sfu_fleet.peer import rtp_packet
 
+needs_compiler = pytest.mark.skipif(build.compiler() is None, reason="the native plane needs a C compiler")
 # With the sizes of key and salt together.
 PROFILES = {Policy.SRTP_PROFILE_AES128_CM_SHA1_80: 30, Policy.SRTP_PROFILE_AEAD_AES_256_GCM: 44}
 
@@ -61,6 +62,8 @@ class Scene:
                 yield "switch", self.rng.randrange(6)
             elif draw < 0.12:
                 yield "resend", self.rng.randrange(6), [self.rng.randrange(40) for _ in range(5)]
+            elif draw < 0.14:
+                yield "past", self.rng.randrange(6), self.rng.randrange(2)
             else:
                 sequences[layer] += 1 if self.rng.random() < 0.95 else self.rng.randrange(1, 4)
                 place = sequences[layer] - (self.rng.randrange(1, 5) if self.rng.random() < 0.03 else 0)
@@ -112,6 +115,8 @@ class Scene:
                 self.downs[viewer] = 0, down
                 self.met.add(viewer)
                 plane.attach(self.tracks[0], down)
+            case ("past", viewer, haste) if viewer in self.downs:
+                self._begin_in_the_past(plane, viewer, haste)
             case ("detach", viewer) if viewer in self.downs:
                 layer, down = self.downs.pop(viewer)
                 plane.detach(self.tracks[layer], down)
@@ -136,6 +141,20 @@ class Scene:
             first = target.highest + 1
             splice = Splice(first, position.sequence + 1 - first, position.timestamp + 9, Shift(0x7FF0 + viewer, 250))
             plane.attach(target, down, splice)
+        self.downs[viewer] = 1 - layer, down
+
+    def _begin_in_the_past(self, plane: PacketPlane, viewer: int, drawn: int) -> None:
+        """Go over to what the other layer sent since its latest keyframe; so fast that it takes no time."""
+        layer, down = self.downs[viewer]
+        target = self.tracks[1 - layer]
+        found = target.remembered(target.keyframe)
+        if found is None:
+            return
+        first, timestamp, _ = found
+        position = plane.detach(self.tracks[layer], down)
+        after = position.sequence + 1 if position is not None else 12_345
+        haste = Haste(timestamp, timestamp + 40 * 3, 10**6) if drawn else None
+        plane.attach(target, down, Splice(first, after - first, 9 * viewer, Shift(5 + viewer, 7), haste))
         self.downs[viewer] = 1 - layer, down
 
 
@@ -163,7 +182,62 @@ def drain(sock: socket.socket) -> Iterator[bytes]:
             return
 
 
-needs_compiler = pytest.mark.skipif(build.compiler() is None, reason="the native plane needs a C compiler")
+async def caught_up(kind: str, monkeypatch: pytest.MonkeyPatch) -> tuple[list[list[bytes]], int]:
+    """What arrives at viewers who begin in the past while the stream goes on, and how much was sent again."""
+    monkeypatch.setattr("secrets.randbits", lambda _: 12_345)
+    rng, metrics = random.Random(7), Metrics()
+    media_socket = await MediaSocket.open("127.0.0.1", 0, metrics)
+    plane: PacketPlane = PythonPlane(media_socket, metrics) if kind == "python" else NativePlane(media_socket, metrics)
+    track = Track(starts_at_keyframe=True, encoding="vp8")
+
+    def send(place: int, *, keyframe: bool = False) -> None:
+        payload = b"\x90\xe0" + bytes((place % 128, 0, 0x20)) + rng.randbytes(500)
+        packet = rtp.parse(rtp_packet(place & 0xFFFF, timestamp=place * 900, payload=payload))
+        plane.forward(track, packet, place, place * 900, keyframe=keyframe)
+
+    downs = []
+    with viewers(3) as sockets:
+        try:
+            send(65_000, keyframe=True)
+            for place in range(65_001, 66_500):
+                send(place)
+            for viewer, sock in enumerate(sockets):
+                keys = SrtpKeys(Policy.SRTP_PROFILE_AEAD_AES_256_GCM, "", b"", rng.randbytes(44))
+                transport: Any = SimpleNamespace(outbound=Outbound(keys), agent=Agent(sock.getsockname()))
+                down = DownTrack(transport, 1000 + viewer, PacketFormat(96, 0, "", ()))
+                downs.append(down)
+                haste = Haste(65_000 * 900, 66_700 * 900, 90) if viewer < 2 else None
+                plane.attach(track, down, Splice(65_000, 100 - 65_000, 5, Shift(0, 0), haste))
+            # Nobody has had the last ones of these yet but who had all at once.
+            for down in downs:
+                plane.resend(track, down, [100 + 1_499], 1.0)
+            for place in range(66_500, 67_200):
+                send(place)
+                await asyncio.sleep(0.0002)
+            plane.detach(track, downs[1])
+            await eventually(lambda: sum(down.counters.packets for down in downs[::2]) == 2 * 2_200, "caught up")
+            await asyncio.sleep(0.05)
+        finally:
+            plane.close()
+            media_socket.close()
+        return [list(drain(sock)) for sock in sockets], sum(down.counters.resent for down in downs)
+
+
+@needs_compiler
+async def test_both_planes_let_viewers_catch_up_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected, resent = await caught_up("python", monkeypatch)
+    sent, resent_too = await caught_up("native", monkeypatch)
+    assert sent[0] == expected[0]
+    # One left in the middle; the other two got each number once, and one of them one packet twice.
+    shorter = min(len(sent[1]), len(expected[1]))
+    assert sent[1][:shorter] == expected[1][:shorter]
+    assert sent[2] == expected[2]
+    assert (resent, resent_too) == (1, 1)
+    assert [len(packets) for packets in sent[::2]] == [2_200, 2_201]
+    numbers = [int.from_bytes(data[2:4], "big") for data in sent[0]]
+    assert numbers == list(range(100, 2_300))
+    stamps = [int.from_bytes(data[4:8], "big") for data in sent[0]]
+    assert stamps == sorted(stamps)
 
 
 @needs_compiler
@@ -174,7 +248,7 @@ async def test_both_planes_send_the_same_bytes_in_the_same_order(
 ) -> None:
     scene = Scene(seed, profile)
     expected, counted = await scene.play("python", monkeypatch)
-    assert sum(map(len, expected)) > 500
+    assert sum(map(len, expected)) > 300
     for options in ({}, {"trains": False}, {"window_ns": 0}):
         sent, metrics = await scene.play("native", monkeypatch, **options)
         assert [len(packets) for packets in sent] == [len(packets) for packets in expected]

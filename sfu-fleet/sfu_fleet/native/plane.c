@@ -28,7 +28,8 @@
 #endif
 
 enum {
-    HISTORY = 1024,        /* a power of two, not larger than the replay window of SRTP (RFC 3711, section 3.3.2) */
+    HISTORY = 4096,        /* packets of a lane that may be kept; a power of two */
+    RESENDABLE = 1024,     /* of these, what may be asked for again: the replay window of SRTP (RFC 3711, section 3.3.2) */
     MAX_PACKET = 1900,     /* as in dtls.py: a whole Ethernet frame and libsrtp's longest trailer fit */
     SLOT = 2048,
     ARENA_PACKETS = 512,
@@ -39,6 +40,8 @@ enum {
     MAX_PENDING = 64,      /* packets of a lane in one window */
     RESENDS_PER_SECOND = 400,
     SEND_PATIENCE_MS = 50,
+    PACE_NS = 5000000,     /* how often those that catch up are looked after */
+    CLOCK_RATE = 90000,    /* of all video (RFC 3551, section 5): nothing else is caught up with */
 };
 
 typedef int (*protect_function)(void *context, void *packet, int *length);
@@ -69,6 +72,10 @@ struct viewer {
     int resend_budget;
     struct lane *lane;
     int index;
+    int64_t next; /* what comes next out of the history, for a viewer that catches up; -1: it has what is sent now */
+    int64_t began_ns;
+    uint32_t since, until, speed; /* timestamps up to `until` are drawn together so much; 0: not at all */
+    struct viewer *next_behind;
 };
 
 /* Where a packet has its picture numbers (picture_ids.py), counted from its start; 0: nowhere. */
@@ -80,7 +87,7 @@ struct marks {
 struct stored {
     int64_t sequence;
     uint32_t timestamp;
-    uint16_t size, payload_size;
+    uint16_t size, payload_size, capacity;
     struct marks marks;
     uint8_t *body;
 };
@@ -99,7 +106,7 @@ struct lane {
     struct lane *next_busy;
 };
 
-enum kind { PACKET, ATTACH, BEGIN, DETACH, MOVE, RESEND, DISCARD };
+enum kind { PACKET, STORE, ATTACH, BEGIN, DETACH, MOVE, RESEND, DISCARD };
 
 struct job {
     struct job *next;
@@ -127,6 +134,7 @@ struct plane {
     struct timespec deadline;
     struct totals totals;
     struct lane *busy;
+    struct viewer *behind;
     uint8_t *arena;
     int arena_used;
     struct mmsghdr messages[MAX_MESSAGES];
@@ -241,6 +249,16 @@ static int wrap(uint8_t *packet, const struct stored *stored, struct viewer *vie
     return stored->size + 2;
 }
 
+/* A packet's timestamp for a viewer: the time that it catches up with is drawn together (`Haste` in forwarder.py). */
+static uint32_t viewer_timestamp(const struct viewer *viewer, const struct stored *stored) {
+    uint32_t timestamp = stored->timestamp;
+    if (viewer->speed && stored->sequence - viewer->first < 2 * HISTORY) {
+        int32_t before = (int32_t)(viewer->until - timestamp);
+        if (before > 0) timestamp = viewer->until - (uint32_t)before / viewer->speed;
+    }
+    return timestamp + viewer->timestamp_offset;
+}
+
 /* Encrypts a packet for a viewer behind what waits in the arena, as a part of the viewer's train where it fits. */
 static int emit(struct plane *plane, struct viewer *viewer, const struct stored *stored, int again,
                 struct mmsghdr **train) {
@@ -252,7 +270,7 @@ static int emit(struct plane *plane, struct viewer *viewer, const struct stored 
     uint8_t *packet = plane->arena + (size_t)plane->arena_used * SLOT;
     memcpy(packet, stored->body, stored->size);
     put16(packet + 2, (uint16_t)(stored->sequence + viewer->sequence_offset));
-    put32(packet + 4, stored->timestamp + viewer->timestamp_offset);
+    put32(packet + 4, viewer_timestamp(viewer, stored));
     put32(packet + 8, viewer->ssrc);
     if (viewer->picture_shift | viewer->base_shift) shift_pictures(packet, &stored->marks, viewer);
     int length = stored->size;
@@ -311,6 +329,12 @@ static int emit(struct plane *plane, struct viewer *viewer, const struct stored 
     return 1;
 }
 
+static void count_sent(struct plane *plane, struct viewer *viewer, const struct stored *stored) {
+    plane->totals.packets_out++;
+    viewer->counters->packets++;
+    viewer->counters->octets += stored->payload_size;
+}
+
 static void flush_lane(struct plane *plane, struct lane *lane) {
     for (int v = 0; v < lane->count; v++) {
         struct viewer *viewer = lane->viewers[v];
@@ -318,10 +342,9 @@ static void flush_lane(struct plane *plane, struct lane *lane) {
         for (int p = 0; p < lane->pending_count; p++) {
             const struct pending *pending = &lane->pending[p];
             if (viewer->first < 0 || pending->packet->sequence < viewer->first) continue;
-            if (!emit(plane, viewer, pending->packet, 0, &train)) continue;
-            plane->totals.packets_out++;
-            viewer->counters->packets++;
-            viewer->counters->octets += pending->packet->payload_size;
+            /* Who catches up gets it in its turn. */
+            if (viewer->next >= 0 && pending->packet->sequence >= viewer->next) continue;
+            if (emit(plane, viewer, pending->packet, 0, &train)) count_sent(plane, viewer, pending->packet);
         }
     }
     lane->pending_count = 0;
@@ -337,28 +360,89 @@ static void flush_lanes(struct plane *plane) {
     flush_messages(plane);
 }
 
+/* -- catching up -------------------------------------------------------------------------------------------------- */
+
+/* Sends what is due out of the history; whether the viewer has caught up. Nothing may be pending in its lane. */
+static int catch_up(struct plane *plane, struct viewer *viewer, int64_t now) {
+    struct lane *lane = viewer->lane;
+    struct mmsghdr *train = NULL;
+    if (viewer->next <= lane->highest - HISTORY) viewer->next = lane->highest - HISTORY + 1;
+    for (; viewer->next <= lane->highest; viewer->next++) {
+        const struct stored *stored = &lane->history[viewer->next & (HISTORY - 1)];
+        /* What is missing may come yet, and is then sent at once. */
+        if (!stored->body || stored->sequence != viewer->next) continue;
+        int32_t before = (int32_t)(viewer->until - stored->timestamp);
+        if (viewer->speed && before > 0) {
+            int64_t media = ((int64_t)(uint32_t)(viewer->until - viewer->since) - before) / viewer->speed;
+            if (media * 1000000 / CLOCK_RATE > (now - viewer->began_ns) / 1000) return 0;
+        }
+        if (emit(plane, viewer, stored, 0, &train)) count_sent(plane, viewer, stored);
+    }
+    viewer->next = -1;
+    return 1;
+}
+
+static void catch_up_all(struct plane *plane) {
+    int64_t now = now_ns();
+    for (struct viewer **link = &plane->behind; *link;) {
+        struct viewer *viewer = *link;
+        if (catch_up(plane, viewer, now))
+            *link = viewer->next_behind;
+        else
+            link = &viewer->next_behind;
+    }
+    flush_messages(plane);
+}
+
+static void leave_behind(struct plane *plane, const struct viewer *viewer) {
+    struct viewer **link = &plane->behind;
+    while (*link && *link != viewer) link = &(*link)->next_behind;
+    if (*link) *link = viewer->next_behind;
+}
+
 /* -- jobs --------------------------------------------------------------------------------------------------------- */
 
-static void take_packet(struct plane *plane, struct job *job) {
+/* Keeps a packet in the history of its lane; NULL where that cannot be. */
+static struct stored *store(struct plane *plane, struct job *job) {
     struct lane *lane = job->lane;
-    if (job->sequence <= lane->highest - HISTORY) return;
-    if (lane->pending_count == MAX_PENDING) flush_lanes(plane);
     struct stored *slot = &lane->history[job->sequence & (HISTORY - 1)];
+    int64_t highest = job->sequence > lane->highest ? job->sequence : lane->highest;
+    /* Older than that, only what came since the latest keyframe is of use. */
+    struct stored *old = &lane->history[(highest - RESENDABLE) & (HISTORY - 1)];
     /* What is pending points into the history, which must not be written over before it is sent. */
     for (int p = 0; p < lane->pending_count; p++) {
-        if (lane->pending[p].packet == slot) {
+        if (lane->pending[p].packet == slot || lane->pending[p].packet == old) {
             flush_lanes(plane);
             break;
         }
     }
-    if (!slot->body && !(slot->body = malloc(SLOT))) return;
+    if (old != slot && old->body && old->sequence <= highest - RESENDABLE && old->sequence < job->offset) {
+        free(old->body);
+        old->body = NULL;
+        old->capacity = 0;
+    }
+    if (slot->capacity < job->size) {
+        free(slot->body);
+        slot->body = malloc(job->size);
+        slot->capacity = slot->body ? job->size : 0;
+        if (!slot->body) return NULL;
+    }
     memcpy(slot->body, job->data, job->size);
     slot->sequence = job->sequence;
     slot->timestamp = job->timestamp;
     slot->size = job->size;
     slot->payload_size = job->payload_size;
     slot->marks = job->marks;
-    if (job->sequence > lane->highest) lane->highest = job->sequence;
+    lane->highest = highest;
+    return slot;
+}
+
+static void take_packet(struct plane *plane, struct job *job) {
+    struct lane *lane = job->lane;
+    if (job->sequence <= lane->highest - RESENDABLE) return;
+    if (lane->pending_count == MAX_PENDING) flush_lanes(plane);
+    struct stored *slot = store(plane, job);
+    if (!slot) return;
     if (!lane->pending_count) {
         lane->next_busy = plane->busy;
         plane->busy = lane;
@@ -382,7 +466,8 @@ static void take_resend(struct plane *plane, struct job *job) {
         /* The latest outgoing number that this viewer saw as `number`. */
         int64_t sequence = lane->highest - (int64_t)(uint16_t)(lane->highest + viewer->sequence_offset - number);
         struct stored *slot = &lane->history[sequence & (HISTORY - 1)];
-        if (viewer->first < 0 || sequence < viewer->first || !slot->body || slot->sequence != sequence) {
+        int sent = viewer->first >= 0 && sequence >= viewer->first && (viewer->next < 0 || sequence < viewer->next);
+        if (!sent || sequence <= lane->highest - RESENDABLE || !slot->body || slot->sequence != sequence) {
             plane->totals.nack_unknown++;
             continue;
         }
@@ -398,7 +483,7 @@ static void take_resend(struct plane *plane, struct job *job) {
     }
 }
 
-static void take_attach(struct job *job) {
+static void take_attach(struct plane *plane, struct job *job) {
     struct lane *lane = job->lane;
     if (lane->count == lane->capacity) {
         int capacity = lane->capacity ? 2 * lane->capacity : 16;
@@ -410,11 +495,18 @@ static void take_attach(struct job *job) {
     job->viewer->lane = lane;
     job->viewer->index = lane->count;
     lane->viewers[lane->count++] = job->viewer;
+    if (job->viewer->next < 0) return;
+    job->viewer->began_ns = now_ns();
+    if (!catch_up(plane, job->viewer, job->viewer->began_ns)) {
+        job->viewer->next_behind = plane->behind;
+        plane->behind = job->viewer;
+    }
 }
 
-static void take_detach(struct job *job) {
+static void take_detach(struct plane *plane, struct job *job) {
     struct viewer *viewer = job->viewer;
     struct lane *lane = viewer->lane;
+    if (viewer->next >= 0) leave_behind(plane, viewer);
     if (lane && viewer->index < lane->count && lane->viewers[viewer->index] == viewer) {
         struct viewer *last = lane->viewers[--lane->count];
         lane->viewers[viewer->index] = last;
@@ -423,9 +515,12 @@ static void take_detach(struct job *job) {
     free(viewer);
 }
 
-static void discard_lane(struct lane *lane) {
+static void discard_lane(struct plane *plane, struct lane *lane) {
     for (int i = 0; i < HISTORY; i++) free(lane->history[i].body);
-    for (int v = 0; v < lane->count; v++) free(lane->viewers[v]);
+    for (int v = 0; v < lane->count; v++) {
+        leave_behind(plane, lane->viewers[v]);
+        free(lane->viewers[v]);
+    }
     free(lane->viewers);
     free(lane);
 }
@@ -437,34 +532,50 @@ static void run_jobs(struct plane *plane, struct job *job) {
         if (job->kind != PACKET) flush_lanes(plane);
         switch (job->kind) {
             case PACKET: take_packet(plane, job); break;
-            case ATTACH: take_attach(job); break;
+            case STORE: store(plane, job); break;
+            case ATTACH: take_attach(plane, job); break;
             case BEGIN:
                 job->viewer->first = job->sequence;
                 job->viewer->sequence_offset = job->offset;
                 break;
-            case DETACH: take_detach(job); break;
+            case DETACH: take_detach(plane, job); break;
             case MOVE:
                 job->viewer->fd = job->fd;
                 job->viewer->address = job->address;
                 job->viewer->address_size = job->address_size;
                 break;
             case RESEND: take_resend(plane, job); break;
-            case DISCARD: discard_lane(job->lane); break;
+            case DISCARD: discard_lane(plane, job->lane); break;
         }
         free(job);
         job = next;
         count++;
     }
     flush_lanes(plane);
+    if (plane->behind) catch_up_all(plane);
     plane->totals.batches++;
     __atomic_add_fetch(&plane->totals.processed, count, __ATOMIC_RELEASE);
+}
+
+static struct timespec after(int64_t ns) {
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_nsec += ns;
+    at.tv_sec += at.tv_nsec / 1000000000;
+    at.tv_nsec %= 1000000000;
+    return at;
 }
 
 static void *run(void *argument) {
     struct plane *plane = argument;
     pthread_mutex_lock(&plane->lock);
     for (;;) {
-        while (!plane->head && !plane->stopping) pthread_cond_wait(&plane->filled, &plane->lock);
+        while (!plane->head && !plane->stopping && !plane->behind) pthread_cond_wait(&plane->filled, &plane->lock);
+        if (plane->behind) {
+            struct timespec due = after(PACE_NS);
+            while (!plane->head && !plane->stopping)
+                if (pthread_cond_timedwait(&plane->filled, &plane->lock, &due) == ETIMEDOUT) break;
+        }
         /* Others that come within the window go with the first one, unless something cannot wait. */
         while (plane->head && !plane->urgent && !plane->stopping)
             if (pthread_cond_timedwait(&plane->filled, &plane->lock, &plane->deadline) == ETIMEDOUT) break;
@@ -474,7 +585,10 @@ static void *run(void *argument) {
         plane->tail = &plane->head;
         plane->urgent = plane->queued = 0;
         pthread_mutex_unlock(&plane->lock);
-        if (jobs) run_jobs(plane, jobs);
+        if (jobs)
+            run_jobs(plane, jobs);
+        else if (plane->behind)
+            catch_up_all(plane);
         if (stopping) return NULL;
         pthread_mutex_lock(&plane->lock);
     }
@@ -487,12 +601,7 @@ static void enqueue(struct plane *plane, struct job *job, int urgent) {
     *plane->tail = job;
     plane->tail = &job->next;
     plane->queued++;
-    if (first) {
-        clock_gettime(CLOCK_MONOTONIC, &plane->deadline);
-        plane->deadline.tv_nsec += plane->window_ns;
-        plane->deadline.tv_sec += plane->deadline.tv_nsec / 1000000000;
-        plane->deadline.tv_nsec %= 1000000000;
-    }
+    if (first) plane->deadline = after(plane->window_ns);
     int wake = first || (urgent && !plane->urgent);
     if (urgent) plane->urgent = 1;
     if (wake) pthread_cond_signal(&plane->filled);
@@ -559,11 +668,13 @@ struct lane *plane_lane(void) {
     return lane;
 }
 
-/* `address` is a sockaddr; `first` is -1 when `plane_begin` will say. What it returns is valid until `plane_detach`. */
+/* `address` is a sockaddr; `first` is -1 when `plane_begin` will say. With `next` of 0 or more the viewer gets what the
+ * lane has from there on, and catches up; `since`, `until` and `speed` are those of its haste, 0 where it has none. What
+ * it returns is valid until `plane_detach`. */
 struct viewer *plane_attach(struct plane *plane, struct lane *lane, void *srtp, int fd, const void *address,
                             int address_size, uint32_t ssrc, int64_t first, int64_t sequence_offset, uint32_t timestamp_offset,
                             uint16_t picture_shift, uint16_t base_shift, uint8_t rtx_type, uint32_t rtx_ssrc,
-                            struct counters *counters) {
+                            int64_t next, uint32_t since, uint32_t until, uint32_t speed, struct counters *counters) {
     if (address_size <= 0 || (size_t)address_size > sizeof(struct sockaddr_storage)) return NULL;
     struct job *job = new_job(ATTACH, 0);
     struct viewer *viewer = calloc(1, sizeof *viewer);
@@ -584,6 +695,10 @@ struct viewer *plane_attach(struct plane *plane, struct lane *lane, void *srtp, 
     viewer->base_shift = base_shift;
     viewer->rtx_type = rtx_type & 0x7F;
     viewer->rtx_ssrc = rtx_ssrc;
+    viewer->next = next;
+    viewer->since = since;
+    viewer->until = until;
+    viewer->speed = speed;
     viewer->counters = counters;
     job->lane = lane;
     job->viewer = viewer;
@@ -630,27 +745,47 @@ int plane_discard(struct plane *plane, struct lane *lane) {
     return 0;
 }
 
-/* 0; -1 when the packet cannot be taken. Places of picture numbers are 0 where there is none; `urgent`: what is queued
- * goes out now. */
-int plane_forward(struct plane *plane, struct lane *lane, const void *body, int size, int payload_size,
-                  int64_t sequence, uint32_t timestamp, int picture_at, int wide, int base_at, int urgent) {
-    if (size < 12 || size > MAX_PACKET || sequence < 0) return -1;
-    if (payload_size < 0 || payload_size > size - 12) return -1;
-    if (picture_at < 0 || picture_at + 1 + (wide != 0) > size || base_at < 0 || base_at + 1 > size) return -1;
-    if (__atomic_load_n(&plane->queued, __ATOMIC_RELAXED) >= MAX_QUEUED) {
-        plane->totals.queue_overflows++;
-        return -1;
-    }
-    struct job *job = new_job(PACKET, (size_t)size);
-    if (!job) return -1;
+static struct job *packet_job(enum kind kind, struct lane *lane, const void *body, int size, int payload_size,
+                              int64_t sequence, uint32_t timestamp, int picture_at, int wide, int base_at,
+                              int64_t keep) {
+    if (size < 12 || size > MAX_PACKET || sequence < 0) return NULL;
+    if (payload_size < 0 || payload_size > size - 12) return NULL;
+    if (picture_at < 0 || picture_at + 1 + (wide != 0) > size || base_at < 0 || base_at + 1 > size) return NULL;
+    struct job *job = new_job(kind, (size_t)size);
+    if (!job) return NULL;
     job->lane = lane;
     job->sequence = sequence;
+    job->offset = keep;
     job->timestamp = timestamp;
     job->size = (uint16_t)size;
     job->payload_size = (uint16_t)payload_size;
     job->marks = (struct marks){(uint16_t)picture_at, (uint16_t)base_at, (uint8_t)(wide != 0)};
     memcpy(job->data, body, (size_t)size);
+    return job;
+}
+
+/* 0; -1 when the packet cannot be taken. Places of picture numbers are 0 where there is none; `keep` is the number
+ * from which on packets are kept for those who catch up; `urgent`: what is queued goes out now. */
+int plane_forward(struct plane *plane, struct lane *lane, const void *body, int size, int payload_size,
+                  int64_t sequence, uint32_t timestamp, int picture_at, int wide, int base_at, int64_t keep,
+                  int urgent) {
+    if (__atomic_load_n(&plane->queued, __ATOMIC_RELAXED) >= MAX_QUEUED) {
+        plane->totals.queue_overflows++;
+        return -1;
+    }
+    struct job *job = packet_job(PACKET, lane, body, size, payload_size, sequence, timestamp, picture_at, wide, base_at,
+                                 keep);
+    if (!job) return -1;
     enqueue(plane, job, urgent);
+    return 0;
+}
+
+/* The same for a packet that was sent before the lane was made: it is kept, and sent to nobody. */
+int plane_store(struct plane *plane, struct lane *lane, const void *body, int size, int payload_size, int64_t sequence,
+                uint32_t timestamp, int picture_at, int wide, int base_at) {
+    struct job *job = packet_job(STORE, lane, body, size, payload_size, sequence, timestamp, picture_at, wide, base_at, 0);
+    if (!job) return -1;
+    enqueue(plane, job, 0);
     return 0;
 }
 

@@ -41,13 +41,16 @@ void plane_totals(struct plane *, struct totals *);
 struct lane *plane_lane(void);
 struct viewer *plane_attach(struct plane *, struct lane *, void *srtp, int fd, const char *address, int address_size,
     uint32_t ssrc, int64_t first, int64_t sequence_offset, uint32_t timestamp_offset, uint16_t picture_shift,
-    uint16_t base_shift, uint8_t rtx_type, uint32_t rtx_ssrc, struct counters *);
+    uint16_t base_shift, uint8_t rtx_type, uint32_t rtx_ssrc, int64_t next, uint32_t since, uint32_t until,
+    uint32_t speed, struct counters *);
 int plane_begin(struct plane *, struct viewer *, int64_t first, int64_t sequence_offset);
 int plane_detach(struct plane *, struct viewer *);
 int plane_move(struct plane *, struct viewer *, int fd, const char *address, int address_size);
 int plane_discard(struct plane *, struct lane *);
 int plane_forward(struct plane *, struct lane *, const char *body, int size, int payload_size, int64_t sequence,
-    uint32_t timestamp, int picture_at, int wide, int base_at, int urgent);
+    uint32_t timestamp, int picture_at, int wide, int base_at, int64_t keep, int urgent);
+int plane_store(struct plane *, struct lane *, const char *body, int size, int payload_size, int64_t sequence,
+    uint32_t timestamp, int picture_at, int wide, int base_at);
 int plane_resend(struct plane *, struct viewer *, const uint16_t *numbers, int count);
 """
 # Totals of the thread -> counters of `Traffic`, and -> reasons of drops.
@@ -72,9 +75,11 @@ def _load(path: Path) -> Any:  # noqa: ANN401 - a cffi library
 class _Lane:
     """One rewritten stream of a track, and its viewers."""
 
-    def __init__(self, handle: Any) -> None:  # noqa: ANN401 - a cffi pointer
+    def __init__(self, handle: Any, since: int) -> None:  # noqa: ANN401 - a cffi pointer
         self.handle = handle
         self.viewers = 0
+        # It has been given all that the track remembers from here on.
+        self.since = since
         # Those that begin with the next packet that may be begun with.
         self.waiting: list[DownTrack] = []
 
@@ -150,7 +155,7 @@ class NativePlane:
         if outbound is None or remote is None or down in self._viewers or down in self._streamed:
             return
         if splice is not None:
-            down.join(splice)
+            down.join(splice, track.highest)
         self._by_agent.setdefault(down.transport.agent, set()).add(down)
         fd = self._socket.descriptor(remote)
         if fd is None:
@@ -162,9 +167,14 @@ class NativePlane:
             return
         lane = self._lanes.setdefault(track, {}).get(down.format)
         if lane is None:
-            lane = self._lanes[track][down.format] = _Lane(self._made(self._lib.plane_lane()))
+            lane = self._lanes[track][down.format] = _Lane(
+                self._made(self._lib.plane_lane()), track.highest + 1
+            )
+        if 0 <= down.next < lane.since:
+            self._fill(lane, track, down)
         _give_counters(down)
         viewer = _Viewer(track, lane, outbound.rtp_context, down.counters, remote)
+        haste = down.haste
         address = sockaddr(remote)
         viewer.handle = self._made(
             self._lib.plane_attach(
@@ -182,10 +192,14 @@ class NativePlane:
                 down.shift.base,
                 down.rtx.payload_type if down.rtx is not None else 0,
                 down.rtx.ssrc if down.rtx is not None else 0,
+                down.next,
+                *((haste.since, haste.until, haste.speed) if haste is not None else (0, 0, 0)),
                 viewer.counters,
             )
         )
         self.queued += 1
+        # From here on the thread knows how far it is.
+        down.next = -1
         lane.viewers += 1
         if down.first < 0:
             lane.waiting.append(down)
@@ -225,7 +239,7 @@ class NativePlane:
         # The thread keeps what it sends; what the track remembers is for positions.
         if track.viewers:
             self._python.forward(track, packet, sequence, timestamp, keyframe=keyframe)
-        elif not track.remember(sequence, timestamp, packet):
+        elif not track.remember(sequence, timestamp, packet, keyframe=keyframe):
             self._metrics.drop("late")
             return
         lanes = self._lanes.get(track)
@@ -251,12 +265,39 @@ class NativePlane:
                 start + marks.picture_at if marks.picture_at >= 0 else 0,
                 marks.wide,
                 start + marks.base_at if marks.base_at >= 0 else 0,
+                track.keep if track.keep >= 0 else sequence,
                 urgent,
             )
             if status:
                 self._metrics.drop("plane_refused")
             else:
                 self.queued += 1
+
+    def _fill(self, lane: _Lane, track: Track, down: DownTrack) -> None:
+        """Give a lane what was sent before there was one."""
+        for sequence in range(down.next, lane.since):
+            entry = track.remembered(sequence)
+            if entry is None:
+                continue
+            _, timestamp, packet = entry
+            marks = picture_ids.read(track.encoding, packet)
+            body = down.format.apply(packet)
+            payload_size = packet.payload_end - packet.payload_start
+            start = len(body) - payload_size
+            status = self._lib.plane_store(
+                self._handle,
+                lane.handle,
+                body,
+                len(body),
+                payload_size,
+                sequence,
+                timestamp & 0xFFFFFFFF,
+                start + marks.picture_at if marks.picture_at >= 0 else 0,
+                marks.wide,
+                start + marks.base_at if marks.base_at >= 0 else 0,
+            )
+            self.queued += status == 0
+        lane.since = down.next
 
     def _begin(self, lane: _Lane, sequence: int) -> None:
         for down in lane.waiting:
@@ -287,6 +328,7 @@ class NativePlane:
         self._lanes.clear()
         self._count()
         self._lib.plane_close(self._handle)
+        self._python.close()
         self._viewers.clear()
         self._by_agent.clear()
         self._leaving.clear()

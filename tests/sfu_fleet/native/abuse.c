@@ -76,7 +76,8 @@ int main(int argc, char **argv) {
                 known->viewer = plane_attach(plane, lanes[l], known->context, draw(2) ? fd : other, &sinks[draw(SINKS)], sizeof *sinks,
                                              draw(1000), draw(2) ? -1 : sequences[l], draw(65536), draw(1000),
                                              (uint16_t)draw(40000), (uint16_t)draw(300), (uint8_t)(draw(2) * draw(256)),
-                                             draw(1000), known->counters);
+                                             draw(1000), draw(2) ? -1 : sequences[l] - draw(5000) + 900, draw(1u << 30), draw(1u << 30),
+                                             draw(2) * draw(10), known->counters);
                 break;
             case 1:
                 if (!known->viewer) break;
@@ -114,8 +115,12 @@ int main(int argc, char **argv) {
             default: {
                 int size = draw(20) ? (int)draw(5) * 300 + 12 : (int)draw(MAX_PACKET + 8);
                 int64_t sequence = draw(30) ? ++sequences[l] : sequences[l] - draw(1200);
+                if (!draw(9)) {
+                    plane_store(plane, lanes[l], body, size, (size - 12) / 2, sequences[l] - draw(5000), draw(1u << 30), 0, 0, 0);
+                    break;
+                }
                 plane_forward(plane, lanes[l], body, size, draw(9) ? (size - 12) / 2 : (int)draw(2100) - 5, sequence, draw(1u << 30), (int)draw(30) - 2,
-                              (int)draw(2), (int)draw(2100) - 2, draw(5) == 0);
+                              (int)draw(2), (int)draw(2100) - 2, draw(4) ? sequence - draw(3000) : sequence, draw(5) == 0);
             }
         }
     }
