@@ -193,7 +193,7 @@ class DownTrack:
 class Track:
     """One source of a publisher with its viewers, its latest packets, and all of them since the latest keyframe.
 
-    `keyframe` is the number with which that one begins, -1 before there was any. `kept` and `octets` count what is
+    `keyframe` is the number with which that one begins, -1 before there was any; `keyframes` counts them. `kept` and `octets` count what is
     remembered from there on. From `keep` on nothing is forgotten but for want of room: it is the keyframe before that
     one, since somebody may be catching up from there; -1 where there was none.
     """
@@ -205,6 +205,7 @@ class Track:
         self.viewers: dict[PacketFormat, list[DownTrack]] = {}
         self.history: list[tuple[int, int, RtpPacket] | None] = [None] * HISTORY_SIZE
         self.keyframe = self.keep = -1
+        self.keyframes = 0
         self.kept = 0
         self.octets = 0
 
@@ -220,6 +221,7 @@ class Track:
             if first is None or first[1] != timestamp:
                 self.keep = self.keyframe if self.keyframe >= 0 else sequence
                 self.keyframe = sequence
+                self.keyframes += 1
                 self.kept = self.octets = 0
         if 0 <= self.keyframe <= sequence:
             self.kept += 1

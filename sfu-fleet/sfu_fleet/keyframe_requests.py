@@ -1,8 +1,8 @@
 """Keyframe requests of many viewers become few requests to one publisher.
 
 A keyframe serves everybody who asked before it began. Requests within the interval are coalesced, and the last of them
-is never forgotten: as long as a request is unserved, it is repeated. A publisher that has let a request go unanswered for
-that long is known to ignore them, until it answers one.
+is never forgotten: as long as a request is unserved, it is repeated. A publisher that has let a request go unanswered
+for that long is known to ignore them, until it answers one.
 """
 
 import asyncio

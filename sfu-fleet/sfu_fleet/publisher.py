@@ -219,7 +219,14 @@ class Publisher(Session):
     def _layer_infos(self) -> list[LayerInfo]:
         now = self._loop.time()
         return [
-            LayerInfo(layer.name, layer.active(now), layer.rate.rate(now), layer.lost, layer.keyframe_requests)
+            LayerInfo(
+                layer.name,
+                layer.active(now),
+                layer.rate.rate(now),
+                layer.lost,
+                layer.keyframe_requests,
+                layer.track.keyframes,
+            )
             for track in self.tracks
             if track.kind == "video"
             for layer in track.layers

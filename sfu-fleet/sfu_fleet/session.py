@@ -42,6 +42,7 @@ class LayerInfo(msgspec.Struct, frozen=True):
     bitrate: int
     packets_lost: int
     keyframe_requests: int
+    keyframes: int
 
 
 class AdaptationInfo(msgspec.Struct, frozen=True):

@@ -4,8 +4,8 @@ It goes over only where a keyframe of the target begins, and what the viewer see
 numbers and picture numbers follow the last ones, timestamps keep the time between the two pictures.
 
 A viewer who sees nothing yet, or no longer, and whose publisher ignores keyframe requests, begins at the latest
-keyframe that there was (`catch_up`). One who goes from layer to layer waits: there is a picture meanwhile, and where the
-way is at its limit a burst is the last thing it needs.
+keyframe that there was (`catch_up`). One who goes from layer to layer waits: there is a picture meanwhile, and where
+the way is at its limit a burst is the last thing it needs.
 """
 
 import asyncio

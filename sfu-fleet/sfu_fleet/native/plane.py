@@ -167,9 +167,7 @@ class NativePlane:
             return
         lane = self._lanes.setdefault(track, {}).get(down.format)
         if lane is None:
-            lane = self._lanes[track][down.format] = _Lane(
-                self._made(self._lib.plane_lane()), track.highest + 1
-            )
+            lane = self._lanes[track][down.format] = _Lane(self._made(self._lib.plane_lane()), track.highest + 1)
         if 0 <= down.next < lane.since:
             self._fill(lane, track, down)
         _give_counters(down)
