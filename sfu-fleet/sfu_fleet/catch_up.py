@@ -6,7 +6,7 @@ RTMP), and send a keyframe every few seconds. So when a request has gone unanswe
 viewer who has had nothing yet begins at the latest keyframe, out of the track's history.
 
 Such a viewer is behind by as much as the keyframe is old. It is sent the past faster than it happened, and timestamps
-are drawn together to the same measure (`forwarder.Haste`). A player that got old timestamps in a burst would take the
+are drawn together to the same measure (`haste.Haste`). A player that got old timestamps in a burst would take the
 first of them for the present and play on with that delay; this way it plays a stream of many frames a second for a
 while, at the end of which it is where all others are.
 """
@@ -14,7 +14,8 @@ while, at the end of which it is where all others are.
 import secrets
 from typing import Final
 
-from sfu_fleet.forwarder import HISTORY_SIZE, VIDEO_CLOCK_RATE, DownTrack, Haste, Splice, Track
+from sfu_fleet.forwarder import HISTORY_SIZE, DownTrack, Splice, Track
+from sfu_fleet.haste import VIDEO_CLOCK_RATE, Haste
 from sfu_fleet.picture_ids import NO_SHIFT
 
 # What the way is taken to carry, in bit/s, before anything is known of it.

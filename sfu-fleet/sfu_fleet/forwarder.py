@@ -37,8 +37,10 @@ import msgspec
 
 from sfu_fleet import picture_ids, rtp
 from sfu_fleet.dtls import MAX_PACKET, SCRATCH_VIEW, SrtpError
+from sfu_fleet.haste import Haste
 from sfu_fleet.ice import MediaSocket
 from sfu_fleet.metrics import Metrics
+from sfu_fleet.packet_format import PacketFormat
 from sfu_fleet.picture_ids import NO_SHIFT, Marks, Shift
 from sfu_fleet.rtp import RtpPacket
 from sfu_fleet.rtx import RetransmissionStream
@@ -48,35 +50,10 @@ from sfu_fleet.transport import Transport
 HISTORY_SIZE = 4_096
 # Not larger than the replay window of SRTP: older packets could not be sent again.
 RESENDABLE = 1_024
-# How often those who catch up are looked after, and the clock of all video (RFC 3551, section 5).
+# How often those who catch up are looked after.
 PACE_S = 0.005
-VIDEO_CLOCK_RATE = 90_000
 # A viewer that reports more loss than this per second is not helped by sending more.
 RESENDS_PER_SECOND = 400
-
-
-class PacketFormat(msgspec.Struct, frozen=True):
-    """How a packet looks to viewers, all but its numbers: viewers with equal formats share one rewritten packet.
-
-    `forwarded` pairs the publisher's id of a header extension with the viewer's.
-    """
-
-    payload_type: int
-    mid_id: int
-    mid: str
-    forwarded: tuple[tuple[int, int], ...]
-
-    def apply(self, packet: RtpPacket) -> bytes:
-        """The packet in this format."""
-        elements: dict[int, bytes] = {}
-        if self.mid_id:
-            elements[self.mid_id] = self.mid.encode()
-        if packet.extension_profile and self.forwarded:
-            found = rtp.extensions(packet)
-            for source, target in self.forwarded:
-                if source in found:
-                    elements[target] = found[source]
-        return rtp.rebuild(packet, self.payload_type, rtp.pack_extensions(elements))
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -86,30 +63,6 @@ class Position(msgspec.Struct, frozen=True):
     timestamp: int
     marks: Marks
     shift: Shift
-
-
-class Haste(msgspec.Struct, frozen=True):
-    """How a viewer who begins in the past catches up: `speed` times as fast as time goes.
-
-    What the track has from `since` to `until` (its timestamps) is drawn together to end at `until`, and sent at that
-    pace: a player sees a stream in which everything arrives when it should, and has no reason to hold it back.
-    """
-
-    since: int
-    until: int
-    speed: int
-
-    def drawn(self, timestamp: int) -> int:
-        """Where one of the track's timestamps comes to lie."""
-        before = (self.until - timestamp) & 0xFFFFFFFF
-        return self.until - before // self.speed if 0 < before < 0x80000000 else timestamp
-
-    def due(self, timestamp: int) -> float:
-        """So many seconds after the beginning it is time for a packet; at once, when that is not in the past."""
-        if not 0 < (self.until - timestamp) & 0xFFFFFFFF < 0x80000000:
-            return 0.0
-        media = (timestamp - self.since + 0x80000000 & 0xFFFFFFFF) - 0x80000000
-        return media // self.speed / VIDEO_CLOCK_RATE
 
 
 class Splice(msgspec.Struct, frozen=True):
@@ -189,13 +142,18 @@ class DownTrack:
         self.timestamp_offset = splice.timestamp_offset
         self.shift = splice.shift
 
+    def timestamp(self, sequence: int, timestamp: int) -> int:
+        """A packet's timestamp as this viewer sees it, before the offset."""
+        haste = self.haste
+        return timestamp if haste is None or sequence - self.first >= 2 * HISTORY_SIZE else haste.drawn(timestamp)
+
 
 class Track:
     """One source of a publisher with its viewers, its latest packets, and all of them since the latest keyframe.
 
-    `keyframe` is the number with which that one begins, -1 before there was any; `keyframes` counts them. `kept` and `octets` count what is
-    remembered from there on. From `keep` on nothing is forgotten but for want of room: it is the keyframe before that
-    one, since somebody may be catching up from there; -1 where there was none.
+    `keyframe` is the number with which that one begins, -1 before there was any; `keyframes` counts them. `kept` and
+    `octets` count what is remembered from there on. From `keep` on nothing is forgotten but for want of room: it is the
+    keyframe before that one, since somebody may be catching up from there; -1 where there was none.
     """
 
     def __init__(self, *, starts_at_keyframe: bool, encoding: str = "") -> None:
@@ -244,18 +202,10 @@ class Track:
         sequence, timestamp, packet = latest
         return Position(
             sequence + down.sequence_offset,
-            (down_timestamp(down, sequence, timestamp) + down.timestamp_offset) & 0xFFFFFFFF,
+            (down.timestamp(sequence, timestamp) + down.timestamp_offset) & 0xFFFFFFFF,
             picture_ids.read(self.encoding, packet),
             down.shift,
         )
-
-
-def down_timestamp(down: DownTrack, sequence: int, timestamp: int) -> int:
-    """A packet's timestamp for a viewer, before the offset."""
-    haste = down.haste
-    if haste is None or sequence - down.first >= 2 * HISTORY_SIZE:
-        return timestamp
-    return haste.drawn(timestamp)
 
 
 class PacketPlane(Protocol):
@@ -413,7 +363,7 @@ class PythonPlane:
             SCRATCH_VIEW,
             2,
             (sequence + down.sequence_offset) & 0xFFFF if rtx is None else rtx.next_number(),
-            (down_timestamp(down, sequence, timestamp) + down.timestamp_offset) & 0xFFFFFFFF,
+            (down.timestamp(sequence, timestamp) + down.timestamp_offset) & 0xFFFFFFFF,
             down.ssrc if rtx is None else rtx.ssrc,
         )
         try:

@@ -8,7 +8,7 @@ from sfu_fleet import rtcp, sdp
 from sfu_fleet.adaptation import Adaptation, Choice, Decision, Estimate, Input, Layers, Reason, Report
 from sfu_fleet.dtls import DtlsState
 from sfu_fleet.errors import SdpRefused, UnknownLayer
-from sfu_fleet.forwarder import DownTrack, PacketFormat, PacketPlane
+from sfu_fleet.forwarder import DownTrack, PacketPlane
 from sfu_fleet.negotiation import (
     FORWARDED_EXTENSIONS,
     MID,
@@ -19,6 +19,7 @@ from sfu_fleet.negotiation import (
     answer_viewer,
     offer_viewer,
 )
+from sfu_fleet.packet_format import PacketFormat
 from sfu_fleet.publisher import Publisher
 from sfu_fleet.rtcp import BitrateEstimate, KeyframeRequest, Nack, ReceiverReport, ReceptionReport, SenderReport
 from sfu_fleet.rtx import RetransmissionStream

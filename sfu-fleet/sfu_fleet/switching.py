@@ -14,7 +14,8 @@ from collections.abc import Callable
 import msgspec
 
 from sfu_fleet import catch_up, picture_ids
-from sfu_fleet.forwarder import DownTrack, Haste, PacketPlane, Position, Splice
+from sfu_fleet.forwarder import DownTrack, PacketPlane, Position, Splice
+from sfu_fleet.haste import Haste
 from sfu_fleet.rtcp import SenderReport
 from sfu_fleet.uplink import Keyframe, Layer
 

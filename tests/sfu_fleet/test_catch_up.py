@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from sfu_fleet import rtp
 from sfu_fleet.catch_up import MAX_AGE_S, haste_of
-from sfu_fleet.forwarder import RESENDABLE, Haste, Track
+from sfu_fleet.forwarder import RESENDABLE, Track
+from sfu_fleet.haste import Haste
 from sfu_fleet.worker import SfuWorker
 from tests.sfu_fleet.conftest import eventually
 from tests.sfu_fleet.peer import VP8_DELTA, VP8_KEYFRAME, Peer, rtp_packet

@@ -16,11 +16,13 @@ from pylibsrtp import Policy
 
 from sfu_fleet import rtp
 from sfu_fleet.dtls import Outbound, SrtpKeys
-from sfu_fleet.forwarder import DownTrack, Haste, PacketFormat, PacketPlane, PythonPlane, Splice, Track
+from sfu_fleet.forwarder import DownTrack, PacketPlane, PythonPlane, Splice, Track
+from sfu_fleet.haste import Haste
 from sfu_fleet.ice import MediaSocket
 from sfu_fleet.metrics import Metrics
 from sfu_fleet.native import build
 from sfu_fleet.native.plane import NativePlane
+from sfu_fleet.packet_format import PacketFormat
 from sfu_fleet.picture_ids import Shift
 from sfu_fleet.rtx import RetransmissionStream
 from tests.sfu_fleet.conftest import eventually

@@ -249,7 +249,7 @@ static int wrap(uint8_t *packet, const struct stored *stored, struct viewer *vie
     return stored->size + 2;
 }
 
-/* A packet's timestamp for a viewer: the time that it catches up with is drawn together (`Haste` in forwarder.py). */
+/* A packet's timestamp for a viewer: the time that it catches up with is drawn together (haste.py). */
 static uint32_t viewer_timestamp(const struct viewer *viewer, const struct stored *stored) {
     uint32_t timestamp = stored->timestamp;
     if (viewer->speed && stored->sequence - viewer->first < 2 * HISTORY) {

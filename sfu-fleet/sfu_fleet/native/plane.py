@@ -6,9 +6,7 @@ plane serves them beside it.
 """
 
 import asyncio
-import ipaddress
 import socket
-import struct
 from collections import deque
 from collections.abc import Iterable
 from functools import cache
@@ -20,10 +18,12 @@ from structlog import get_logger
 
 from sfu_fleet import picture_ids
 from sfu_fleet.dtls import PROTECT, RtpContext
-from sfu_fleet.forwarder import Counters, DownTrack, PacketFormat, Position, PythonPlane, Splice, Track
+from sfu_fleet.forwarder import Counters, DownTrack, Position, PythonPlane, Splice, Track
 from sfu_fleet.ice import Address, IceAgent, MediaSocket
 from sfu_fleet.metrics import Metrics
+from sfu_fleet.native.addresses import sockaddr
 from sfu_fleet.native.build import NotBuiltError, library
+from sfu_fleet.packet_format import PacketFormat
 from sfu_fleet.rtp import RtpPacket
 
 # The longest that a packet of video waits for others to go with; the end of a frame and audio end the wait.
@@ -243,28 +243,15 @@ class NativePlane:
         lanes = self._lanes.get(track)
         if lanes is None:
             return
-        payload_size = packet.payload_end - packet.payload_start
         # Nothing of this frame comes after its last packet, and audio waits for nobody.
         urgent = int(packet.marker or not track.starts_at_keyframe)
-        marks = picture_ids.read(track.encoding, packet)
+        keep = track.keep if track.keep >= 0 else sequence
         for packet_format, lane in lanes.items():
             if lane.waiting and (keyframe or not track.starts_at_keyframe):
                 self._begin(lane, sequence)
-            body = packet_format.apply(packet)
-            start = len(body) - payload_size
+            body, size, *marks = _rewritten(track, packet_format, packet)
             status = self._lib.plane_forward(
-                self._handle,
-                lane.handle,
-                body,
-                len(body),
-                payload_size,
-                sequence,
-                timestamp & 0xFFFFFFFF,
-                start + marks.picture_at if marks.picture_at >= 0 else 0,
-                marks.wide,
-                start + marks.base_at if marks.base_at >= 0 else 0,
-                track.keep if track.keep >= 0 else sequence,
-                urgent,
+                self._handle, lane.handle, body, len(body), size, sequence, timestamp & 0xFFFFFFFF, *marks, keep, urgent
             )
             if status:
                 self._metrics.drop("plane_refused")
@@ -278,21 +265,9 @@ class NativePlane:
             if entry is None:
                 continue
             _, timestamp, packet = entry
-            marks = picture_ids.read(track.encoding, packet)
-            body = down.format.apply(packet)
-            payload_size = packet.payload_end - packet.payload_start
-            start = len(body) - payload_size
+            body, size, *marks = _rewritten(track, down.format, packet)
             status = self._lib.plane_store(
-                self._handle,
-                lane.handle,
-                body,
-                len(body),
-                payload_size,
-                sequence,
-                timestamp & 0xFFFFFFFF,
-                start + marks.picture_at if marks.picture_at >= 0 else 0,
-                marks.wide,
-                start + marks.base_at if marks.base_at >= 0 else 0,
+                self._handle, lane.handle, body, len(body), size, sequence, timestamp & 0xFFFFFFFF, *marks
             )
             self.queued += status == 0
         lane.since = down.next
@@ -396,6 +371,16 @@ class NativePlane:
         return now["processed"]
 
 
+def _rewritten(track: Track, packet_format: PacketFormat, packet: RtpPacket) -> tuple[bytes, int, int, bool, int]:
+    """A packet in a format, the size of its payload, and where its picture numbers are as plane.c takes it."""
+    payload_size = packet.payload_end - packet.payload_start
+    body = packet_format.apply(packet)
+    start = len(body) - payload_size
+    marks = picture_ids.read(track.encoding, packet)
+    picture_at = start + marks.picture_at if marks.picture_at >= 0 else 0
+    return body, payload_size, picture_at, marks.wide, start + marks.base_at if marks.base_at >= 0 else 0
+
+
 def _give_counters(down: DownTrack) -> None:
     """Let the thread count, from where Python stopped. Whoever counts also numbers what is sent again."""
     old = down.counters
@@ -414,13 +399,3 @@ def _take_counters(down: DownTrack) -> None:
     down.counters.packets, down.counters.octets, down.counters.resent = old.packets, old.octets, old.resent
     if down.rtx is not None:
         down.rtx.sequence = old.rtx_sequence & 0xFFFF
-
-
-def sockaddr(remote: Address) -> bytes:
-    """A UDP address as the kernel takes it (ip(7), ipv6(7))."""
-    if len(remote) == 4:
-        host, port, flow, scope = remote
-        packed = ipaddress.IPv6Address(str(host).partition("%")[0]).packed
-        return struct.pack("=H", socket.AF_INET6) + struct.pack("!HI", port, flow) + packed + struct.pack("=I", scope)
-    host, port = str(remote[0]), int(remote[1])
-    return struct.pack("=H", socket.AF_INET) + struct.pack("!H", port) + ipaddress.IPv4Address(host).packed + bytes(8)
