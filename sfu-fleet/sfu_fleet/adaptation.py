@@ -83,12 +83,14 @@ class Report(msgspec.Struct, frozen=True, tag="report"):
 class Layers(msgspec.Struct, frozen=True, tag="layers"):
     """What the publisher sends: bit/s of each layer in the order of the offer, 0 where it is switched off.
 
-    `sent` is the layer that the viewer is really being sent: a decision waits for a keyframe.
+    `sent` is the layer that the viewer is really being sent: a decision waits for a keyframe. The first `whole` of them
+    come with all their frames, the others are the same at a lower frame rate; with 0 all are whole.
     """
 
     at: float
     bitrates: tuple[int, ...]
     sent: int | None
+    whole: int = 0
 
 
 class Choice(msgspec.Struct, frozen=True, tag="choice"):
@@ -157,6 +159,7 @@ class Adaptation:
         self._choice = Choice(0.0)
         self._costs: tuple[float, ...] = ()
         self._bitrates: tuple[int, ...] = ()
+        self._whole = 0
         self._sent: int | None = None
         self._sent_since = float("-inf")
         self._estimate = INITIAL_BITRATE
@@ -193,6 +196,7 @@ class Adaptation:
             for cost, bitrate in zip(before, observed.bitrates, strict=True)
         )
         self._bitrates = observed.bitrates
+        self._whole = observed.whole or len(observed.bitrates)
         at = observed.at
         if observed.sent != self._sent:
             self._sent, self._sent_since = observed.sent, at
@@ -200,9 +204,9 @@ class Adaptation:
             return None
         if not self._started:
             self._started = True
-            return self._go(at, self._fitting(self._estimate), Reason.START)
+            return self._go(at, self._fitting(self._estimate, whole=True), Reason.START)
         if self.layer not in self._ladder():
-            return self._go(at, self._fitting(self._estimate), Reason.STOPPED)
+            return self._go(at, self._fitting(self._estimate, whole=True), Reason.STOPPED)
         return self._try_up(at)
 
     def _on_choice(self, at: float) -> Decision | None:
@@ -210,7 +214,7 @@ class Adaptation:
             return self._go(at, None, Reason.CHOICE)
         if not self._started or not self._ladder() or self.layer in self._ladder():
             return None
-        return self._go(at, self._fitting(self._estimate), Reason.CHOICE)
+        return self._go(at, self._fitting(self._estimate, whole=True), Reason.CHOICE)
 
     def _on_estimate(self, observed: Estimate) -> Decision | None:
         before, self._estimate = self._estimate, observed.bitrate
@@ -265,7 +269,10 @@ class Adaptation:
         if place + 1 >= len(ladder):
             self._fits_since = None
             return None
-        candidate = ladder[place + 1]
+        # A lower frame rate is for those at the edge of their way: who has not failed yet is given whole layers.
+        failed = self._trial_after_s > TRIAL_AFTER_S
+        above = ladder[place + 1 :]
+        candidate = next((index for index in above if failed or index < self._whole), above[0])
         fits = self._estimated and self._estimate >= HEADROOM * self._cost(candidate)
         self._fits_since = (at if self._fits_since is None else self._fits_since) if fits else None
         if self._fits_since is not None and at - max(self._fits_since, self._well_since) >= FITS_FOR_S:
@@ -322,7 +329,9 @@ class Adaptation:
         # The chosen one is not sent at present: in the order of the offer then.
         return [index for index in sent if index < limit] or sent[:1]
 
-    def _fitting(self, bitrate: float) -> int:
-        """The dearest layer that the bitrate pays for, else the cheapest. There must be one."""
+    def _fitting(self, bitrate: float, *, whole: bool = False) -> int:
+        """The dearest layer, or whole layer, that the bitrate pays for, else the cheapest. There must be one."""
         ladder = self._ladder()
+        if whole:
+            ladder = [index for index in ladder if index < self._whole] or ladder
         return next((index for index in reversed(ladder) if self._costs[index] <= bitrate), ladder[0])

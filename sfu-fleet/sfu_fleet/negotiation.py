@@ -11,31 +11,15 @@ import msgspec
 from sfu_fleet.candidates import candidate_lines
 from sfu_fleet.codecs import Codec, h264_profile, is_forwardable, same_format
 from sfu_fleet.errors import SdpRefused
+from sfu_fleet.header_extensions import MID, OFFERED_IDS, STREAM_ID, UPLINK_EXTENSIONS, forwarded_extensions
 from sfu_fleet.sdp import Description, Fingerprint, Media, TransportParameters
 
-MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
-STREAM_ID = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
-REPAIRED_STREAM_ID = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"
-TRANSPORT_SEQUENCE = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
-AUDIO_LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
-VIDEO_ORIENTATION = "urn:3gpp:video-orientation"
-DEPENDENCY_DESCRIPTOR = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
-
-# Extensions whose values mean the same to a viewer as to us, so that they travel on. The others describe one hop only.
-FORWARDED_EXTENSIONS = {"audio": (AUDIO_LEVEL,), "video": (VIDEO_ORIENTATION, DEPENDENCY_DESCRIPTOR)}
-# Ids in our own offers: the same for every viewer, so that one rewritten packet serves all of them.
-_OFFERED_IDS = {MID: 1, AUDIO_LEVEL: 2, VIDEO_ORIENTATION: 3, DEPENDENCY_DESCRIPTOR: 4}
 _OFFERED_PAYLOAD_TYPES = {"opus": 111, "vp8": 96, "vp9": 98, "h264": 102, "av1": 104}
 _REPAIR = ("nack", "nack pli", "ccm fir")
 # What publishers get from us, and what viewers are asked for.
 _UPLINK_FEEDBACK = {"audio": ("transport-cc",), "video": (*_REPAIR, "goog-remb", "transport-cc")}
 _FEEDBACK = {"audio": (), "video": (*_REPAIR, "goog-remb")}
 
-# What a publisher is asked to tell us about each packet: which layer it is of, and its place among all packets.
-_UPLINK_EXTENSIONS = {
-    "audio": (TRANSPORT_SEQUENCE,),
-    "video": (TRANSPORT_SEQUENCE, STREAM_ID, REPAIRED_STREAM_ID),
-}
 # More layers than any encoder of today makes.
 MAX_LAYERS = 4
 _PLAYED_EVERYWHERE = frozenset({"baseline", "constrained-baseline"})
@@ -123,7 +107,7 @@ def answer_publisher(offer: Description, local: LocalTransport) -> Agreement:
             writer.reject(media)
             continue
         agreed = msgspec.structs.replace(codec, feedback=_common(_UPLINK_FEEDBACK[media.kind], codec))
-        wanted = (MID, *FORWARDED_EXTENSIONS[media.kind], *_UPLINK_EXTENSIONS[media.kind])
+        wanted = (MID, *forwarded_extensions(codec), *UPLINK_EXTENSIONS[media.kind])
         extensions = {uri: media.extensions[uri] for uri in wanted if uri in media.extensions}
         rtx = _rtx_of(media, agreed)
         writer.accept(media.kind, media.mid, "recvonly", agreed, extensions, reduced=media.rtcp_reduced, rtx=rtx)
@@ -137,7 +121,7 @@ def offer_viewer(outgoing: Sequence[Outgoing], local: LocalTransport, stream: st
     """Our offer to a viewer: payload types and extension ids are the same for all viewers of a codec."""
     writer = _Writer(local, setup="actpass", mixed=True)
     for mid, track in enumerate(outgoing):
-        extensions = {uri: _OFFERED_IDS[uri] for uri in (MID, *FORWARDED_EXTENSIONS[track.kind])}
+        extensions = {uri: OFFERED_IDS[uri] for uri in (MID, *forwarded_extensions(track.codec))}
         codec = offered_codec(track)
         rtx = _offered_rtx(codec) if track.rtx_ssrc else None
         writer.accept(track.kind, str(mid), "sendonly", codec, extensions, reduced=True, rtx=rtx)
@@ -161,8 +145,8 @@ def accept_answer(outgoing: Sequence[Outgoing], answer: Description) -> Agreemen
         codec = _playable(track, media)
         if codec is None:
             continue
-        allowed = (MID, *FORWARDED_EXTENSIONS[track.kind])
-        extensions = {uri: _OFFERED_IDS[uri] for uri in allowed if uri in media.extensions}
+        allowed = (MID, *forwarded_extensions(track.codec))
+        extensions = {uri: OFFERED_IDS[uri] for uri in allowed if uri in media.extensions}
         accepted.append(media)
         rtx = _rtx_of(media, codec) if track.rtx_ssrc else None
         tracks.append(TrackAgreement(track.kind, str(mid), codec, extensions, rtx=rtx))
@@ -198,7 +182,7 @@ def answer_viewer(outgoing: Sequence[Outgoing], offer: Description, local: Local
             writer.reject(media)
             continue
         track, codec = chosen[media.line]
-        wanted = (MID, *FORWARDED_EXTENSIONS[track.kind])
+        wanted = (MID, *forwarded_extensions(track.codec))
         extensions = {uri: media.extensions[uri] for uri in wanted if uri in media.extensions}
         agreed = msgspec.structs.replace(codec, feedback=_common(_FEEDBACK[track.kind], codec))
         rtx = _rtx_of(media, agreed) if track.rtx_ssrc else None

@@ -80,6 +80,15 @@ def follow(old: Marks, old_shift: Shift, new: Marks) -> Shift:
     return Shift(picture & 0x7FFF, base & 0xFF)
 
 
+def renumber(packet: RtpPacket, marks: Marks, picture: int) -> RtpPacket:
+    """A packet with another picture id; the packet itself where it has that one."""
+    size = 0x8000 if marks.wide else 0x80
+    if picture % size == marks.picture:
+        return packet
+    body = apply(marks, Shift(picture - marks.picture, 0), packet.data, packet.payload_start)
+    return msgspec.structs.replace(packet, data=body)
+
+
 def apply(marks: Marks, by: Shift, body: bytes, payload_start: int) -> bytes:
     """A rewritten packet with its numbers shifted; `payload_start` is where its payload begins."""
     if marks is NONE or by == NO_SHIFT:

@@ -8,15 +8,8 @@ from typing import Protocol
 from sfu_fleet import rtcp, rtp, rtx, sdp
 from sfu_fleet.dtls import DtlsState
 from sfu_fleet.forwarder import PacketPlane
-from sfu_fleet.negotiation import (
-    MID,
-    REPAIRED_STREAM_ID,
-    STREAM_ID,
-    TRANSPORT_SEQUENCE,
-    Agreement,
-    TrackAgreement,
-    answer_publisher,
-)
+from sfu_fleet.header_extensions import MID, REPAIRED_STREAM_ID, STREAM_ID, TRANSPORT_SEQUENCE
+from sfu_fleet.negotiation import Agreement, TrackAgreement, answer_publisher
 from sfu_fleet.rtcp import ReceptionReport, SenderReport
 from sfu_fleet.rtp import RtpPacket
 from sfu_fleet.session import Identity, LayerInfo, MediaContext, Session, SessionInfo, State
@@ -308,9 +301,16 @@ class Publisher(Session):
             self._on_live(self)
         layer.heard_at = now
         layer.rate.add(len(packet.data), now)
-        self._plane.forward(layer.track, packet, place[0], place[1], keyframe=keyframe)
+        self._forward(layer, packet, place, now, keyframe=keyframe)
         for tap in self.taps:
             tap.packet(layer, packet, place[0], place[1], keyframe=keyframe, now=now)
+
+    def _forward(self, layer: Layer, packet: RtpPacket, place: tuple[int, int], now: float, *, keyframe: bool) -> None:
+        thinned = layer.thin(packet, *place, now)
+        self._plane.forward(layer.track, packet, *place, keyframe=keyframe)
+        if thinned is not None and layer.thinning is not None:
+            place = thinned.sequence, thinned.timestamp
+            self._plane.forward(layer.thinning.track, thinned.packet, *place, keyframe=keyframe)
 
     def _note_arrival(self, element: bytes, now: float) -> None:
         if len(element) != 2:

@@ -46,13 +46,18 @@ class LayerInfo(msgspec.Struct, frozen=True):
 
 
 class AdaptationInfo(msgspec.Struct, frozen=True):
-    """Which layer a viewer gets and is to get, what the viewer chose, and the latest decisions with their inputs."""
+    """Which layer a viewer gets and is to get, what the viewer chose, and the latest decisions with their inputs.
+
+    With `thinned` the layer comes without its highest temporal layer. In decisions the layers count from 0, and again
+    behind the last for layers that come so.
+    """
 
     layer: str | None
     target: str | None
     choice: str | None
     paused: bool
     switches: int
+    thinned: bool
     decisions: list[Decision]
 
 

@@ -9,9 +9,8 @@ from sfu_fleet.adaptation import Adaptation, Choice, Decision, Estimate, Input, 
 from sfu_fleet.dtls import DtlsState
 from sfu_fleet.errors import SdpRefused, UnknownLayer
 from sfu_fleet.forwarder import DownTrack, PacketPlane
+from sfu_fleet.header_extensions import MID, forwarded_extensions
 from sfu_fleet.negotiation import (
-    FORWARDED_EXTENSIONS,
-    MID,
     Agreement,
     Outgoing,
     TrackAgreement,
@@ -146,9 +145,12 @@ class Subscriber(Session):
         """See what the publisher sends at present, and whether that changes what this viewer gets."""
         self._looked_at = now
         if self._video is not None:
-            bitrates = [layer.rate.rate(now) if layer.active(now) else 0 for layer in self._video.uplink.layers]
-            sent = self._video.switch.layer
-            self._adapt(Layers(now, tuple(bitrates), None if sent is None else sent.index))
+            layers, switch = self._video.uplink.layers, self._video.switch
+            # Whole layers first, then each without its highest temporal layer.
+            bitrates = [layer.rate.rate(now) if layer.active(now) else 0 for layer in layers]
+            bitrates += [layer.thinned_rate(now) for layer in layers]
+            sent = None if switch.layer is None else switch.layer.index + len(layers) * switch.thinned
+            self._adapt(Layers(now, tuple(bitrates), sent, len(layers)))
 
     def choose(self, layer: str | None, *, paused: bool = False) -> None:
         """Take the viewer's choice: at most that layer, no video at all, or with neither what the way carries.
@@ -225,7 +227,11 @@ class Subscriber(Session):
         layers = self._video.uplink.layers
         self.context.metrics.layer_decisions.labels(decision.reason.value).inc()
         patience_s = UPWARD_PATIENCE_S if decision.reason in {Reason.FITS, Reason.TRIAL} else 0.0
-        self._video.switch.to(None if decision.layer is None else layers[decision.layer], patience_s=patience_s)
+        if decision.layer is None:
+            self._video.switch.to(None)
+        else:
+            thin, index = divmod(decision.layer, len(layers))
+            self._video.switch.to(layers[index], thin=bool(thin), patience_s=patience_s)
         self.log.info("layer_decided", reason=decision.reason.value, layer=decision.layer, before=decision.before)
 
     def _adaptation_info(self) -> AdaptationInfo | None:
@@ -239,6 +245,7 @@ class Subscriber(Session):
             choice=None if self._choice.layer is None else leg.uplink.layers[self._choice.layer].name,
             paused=self._choice.paused,
             switches=leg.switch.switches,
+            thinned=leg.switch.thinned,
             decisions=list(self.decisions),
         )
 
@@ -249,11 +256,11 @@ class Subscriber(Session):
         leg = self._leg(nack.media_ssrc)
         if leg is None:
             return
-        layer = leg.switch.layer
+        track = leg.switch.track
         self.nacks += len(nack.sequences)
         self._traffic.nacks_in += len(nack.sequences)
-        if layer is not None:
-            self._plane.resend(layer.track, leg.down, nack.sequences, now)
+        if track is not None:
+            self._plane.resend(track, leg.down, nack.sequences, now)
 
     def _on_keyframe_request(self, request: KeyframeRequest) -> None:
         leg = self._leg(request.media_ssrc)
@@ -309,7 +316,7 @@ class Subscriber(Session):
 def _format(uplink: TrackAgreement, viewer: TrackAgreement) -> PacketFormat:
     forwarded = tuple(
         (uplink.extensions[uri], viewer.extensions[uri])
-        for uri in FORWARDED_EXTENSIONS[viewer.kind]
+        for uri in forwarded_extensions(uplink.codec)
         if uri in uplink.extensions and uri in viewer.extensions
     )
     return PacketFormat(viewer.codec.payload_type, viewer.extensions.get(MID, 0), viewer.mid, forwarded)

@@ -14,10 +14,11 @@ from collections.abc import Callable
 import msgspec
 
 from sfu_fleet import catch_up, picture_ids
-from sfu_fleet.forwarder import DownTrack, PacketPlane, Position, Splice
+from sfu_fleet.forwarder import DownTrack, PacketPlane, Position, Splice, Track
 from sfu_fleet.haste import Haste
+from sfu_fleet.picture_ids import Shift
 from sfu_fleet.rtcp import SenderReport
-from sfu_fleet.uplink import Keyframe, Layer
+from sfu_fleet.uplink import Beginning, Keyframe, Layer
 
 # Where sender reports and arrivals disagree by more than this, the reports are wrong.
 _MAX_DISAGREEMENT_S = 2.0
@@ -87,13 +88,31 @@ class LayerSwitch:
         self._down = down
         self._on_switched = on_switched
         self._way = way
+        # Whether the highest temporal layer is left out, and whether it is to be.
+        self.thinned = False
+        self._thin = False
+        # Until when the viewer is catching up, by the clock of the event loop.
+        self._behind_until = float("-inf")
         self._position: Position | None = None
         # The layer that fed the stream last: while it is paused, time goes on from there.
         self._last: Layer | None = None
 
-    def to(self, target: Layer | None, *, patience_s: float = 0.0) -> None:
-        """Go over to another layer with its next keyframe, which is asked for; with None, stop at once."""
+    @property
+    def track(self) -> Track | None:
+        """What feeds the stream."""
+        if self.layer is None:
+            return None
+        thinning = self.layer.thinning
+        return thinning.track if self.thinned and thinning is not None else self.layer.track
+
+    def to(self, target: Layer | None, *, thin: bool = False, patience_s: float = 0.0) -> None:
+        """Go over to another layer with its next keyframe, which is asked for; with None, stop at once.
+
+        With `thin` its highest temporal layer is left out, from the next frame on that allows it.
+        """
+        self._thin = thin
         if target is self.target:
+            self._rearm()
             return
         if self.target is not None:
             self.target.keyframe_listeners.pop(self._owner, None)
@@ -111,6 +130,7 @@ class LayerSwitch:
                     self._begin_in_the_past()
                 target.unanswered_listeners[self._owner] = self._begin_in_the_past
             target.request_keyframe(patience_s=patience_s)
+        self._rearm()
 
     def close(self) -> None:
         """Take the viewer off its layer."""
@@ -152,13 +172,71 @@ class LayerSwitch:
             where = splice(self._position, keyframe, wanted, haste)
         self._plane.attach(track, self._down, where)
         self.layer = self._last = layer
+        self._behind_until = layer.catching_up[-1]
         self._on_switched()
+        self._rearm()
 
     def _leave(self) -> None:
-        if self.layer is not None:
+        layer, track = self.layer, self.track
+        if layer is not None and track is not None:
+            self._disarm(layer)
             # Nothing sent from there means that the position before still holds.
-            self._position = self._plane.detach(self.layer.track, self._down) or self._position
-            self._last, self.layer = self.layer, None
+            self._position = self._plane.detach(track, self._down) or self._position
+            if self.thinned and layer.thinning is not None:
+                layer.thinning.viewers -= 1
+            self.thinned = False
+            self._last, self.layer = layer, None
+
+    def _rearm(self) -> None:
+        """Wait for a frame to go from a whole layer to a thinned one or back, where that is to be."""
+        layer = self.layer
+        if layer is None or layer.thinning is None:
+            return
+        wanted = layer is self.target and self._thin != self.thinned
+        waiting = self._owner in layer.frame_listeners
+        if wanted and not waiting:
+            layer.frame_listeners[self._owner] = self._on_frame
+            # Frames are looked at, and what is left is numbered, while somebody wants it.
+            layer.thinning.viewers += 1
+        elif waiting and not wanted:
+            self._disarm(layer)
+
+    def _disarm(self, layer: Layer) -> None:
+        if layer.frame_listeners.pop(self._owner, None) is not None and layer.thinning is not None:
+            layer.thinning.viewers -= 1
+
+    def _on_frame(self, beginning: Beginning) -> None:
+        """Go to the same layer with or without its highest temporal layer, at a frame that allows it.
+
+        Only where all before it has come and been sent: what comes later is not sent on from the track that was left.
+        """
+        layer, track = self.layer, self.track
+        if layer is None or track is None or layer.thinning is None or not self._seeing or layer.losses:
+            return
+        thinning = layer.thinning
+        allowed = thinning.can_return(beginning.frame) if self.thinned else thinning.can_leave(beginning.frame)
+        new = beginning.whole if self.thinned else beginning.thinned
+        if not allowed or new is None or asyncio.get_running_loop().time() < self._behind_until:
+            return
+        # Where it has been sent nothing yet, what it begins with is still to come.
+        position = self._plane.detach(track, self._down) if track.position(self._down) is not None else None
+        if position is None:
+            return
+        self._disarm(layer)
+        thinning.viewers += -1 if self.thinned else 1
+        self.thinned = not self.thinned
+        encoding = layer.codec.encoding
+        following = picture_ids.follow(position.marks, position.shift, picture_ids.read(encoding, new.packet))
+        # The pictures of VP9 keep their ids when some are left out.
+        picture = following.picture if encoding == "vp8" else position.shift.picture
+        where = Splice(
+            first=new.sequence,
+            sequence_offset=position.sequence + 1 - new.sequence,
+            timestamp_offset=self._down.timestamp_offset,
+            shift=Shift(picture, position.shift.base),
+        )
+        self._plane.attach(thinning.track if self.thinned else layer.track, self._down, where)
+        self._on_switched()
 
     def _on_keyframe(self, keyframe: Keyframe) -> None:
         layer = keyframe.layer
@@ -173,6 +251,7 @@ class LayerSwitch:
             self.layer = layer
         self.switches += 1
         self._on_switched()
+        self._rearm()
 
 
 def _wanted_timestamp(position: Position, old: Layer, keyframe: Keyframe, offset: int) -> int:

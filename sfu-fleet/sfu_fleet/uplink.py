@@ -19,10 +19,22 @@ from sfu_fleet.rates import RateMeter
 from sfu_fleet.reception import Reception
 from sfu_fleet.rtcp import SenderReport
 from sfu_fleet.rtp import RtpPacket
+from sfu_fleet.temporal import ENCODINGS, Frame, Placed, Thinning, read
 from sfu_fleet.timeline import Timeline
 
 # A source that has sent nothing for so long is a layer that the publisher has switched off.
 IDLE_AFTER_S = 1.0
+
+
+class Beginning(msgspec.Struct, frozen=True):
+    """The first packet of a frame: its place on the layer's track, and on that of what is left when it is thinned.
+
+    `thinned` is None for a frame that is left out there.
+    """
+
+    frame: Frame
+    whole: Placed
+    thinned: Placed | None
 
 
 class Keyframe(msgspec.Struct, frozen=True):
@@ -36,6 +48,7 @@ class Keyframe(msgspec.Struct, frozen=True):
 
 
 KeyframeListener = Callable[[Keyframe], None]
+FrameListener = Callable[[Beginning], None]
 
 
 class Layer:
@@ -63,6 +76,11 @@ class Layer:
         self.keyframe_requests = 0
         # Called when a keyframe begins and before it is forwarded, by whom: whoever waits to go over to this layer.
         self.keyframe_listeners: dict[str, KeyframeListener] = {}
+        # What is left without the highest temporal layer, where packets say of which one they are.
+        encoding = self.codec.encoding
+        self.thinning = Thinning(encoding, self.codec.clock_rate) if encoding in ENCODINGS else None
+        # Called when any frame begins and before it is forwarded: by whoever waits to go from one to the other.
+        self.frame_listeners: dict[str, FrameListener] = {}
         # Called when a keyframe that was asked for does not come: whoever waits for one may find another way.
         self.unanswered_listeners: dict[str, Callable[[], None]] = {}
         # Until when those who are catching up with this layer are busy with it, by the clock of the event loop.
@@ -85,6 +103,11 @@ class Layer:
         """Whether the publisher sends this layer at present."""
         return now - self.heard_at < IDLE_AFTER_S
 
+    def thinned_rate(self, now: float) -> int:
+        """Bit/s without the highest temporal layer; 0 where there is none to be left out, or nothing is sent."""
+        thinning = self.thinning
+        return thinning.rate.rate(now) if thinning is not None and thinning.highest and self.active(now) else 0
+
     def begin(self, packet: RtpPacket) -> Reception:
         """Take the packet's source as this layer's source from now on."""
         if self.reception is not None:
@@ -93,6 +116,8 @@ class Layer:
         self.losses = LossTracker() if "nack" in self.codec.feedback else None
         self.sender_report = None
         self.health.restarted()
+        if self.thinning is not None:
+            self.thinning.restarted()
         return self.reception
 
     def is_repaired(self, packet: RtpPacket) -> bool:
@@ -104,6 +129,26 @@ class Layer:
     def starts_keyframe(self, packet: RtpPacket) -> bool:
         """Whether a keyframe begins here; never for audio."""
         return self._starts_keyframe is not None and self._starts_keyframe(packet)
+
+    def thin(self, packet: RtpPacket, sequence: int, timestamp: int, now: float) -> Placed | None:
+        """A packet's place in what is left of the layer for those who get less, if it has one; tells of its frame.
+
+        To be called before the packet is forwarded.
+        """
+        thinning = self.thinning
+        if thinning is None:
+            return None
+        frame = read(self.codec.encoding, packet)
+        if frame is not None:
+            thinning.note(frame, len(packet.data), now)
+        if not thinning.viewers:
+            return None
+        thinned = thinning.place(packet, frame, sequence, timestamp, now)
+        if frame is not None and frame.begins and self.frame_listeners:
+            beginning = Beginning(frame, Placed(packet, sequence, timestamp), thinned)
+            for listener in list(self.frame_listeners.values()):
+                listener(beginning)
+        return thinned
 
     def tell_keyframe(self, packet: RtpPacket, sequence: int, timestamp: int, now: float) -> None:
         """A keyframe begins with this packet at that place of the timeline."""

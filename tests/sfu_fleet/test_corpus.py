@@ -8,9 +8,14 @@ from hypothesis import strategies as st
 
 from sfu_fleet import sdp
 from sfu_fleet.errors import SdpRefused
-from sfu_fleet.negotiation import (
-    FORWARDED_EXTENSIONS,
+from sfu_fleet.header_extensions import (
+    ABSOLUTE_CAPTURE_TIME,
+    AUDIO_LEVEL,
+    DEPENDENCY_DESCRIPTOR,
     MID,
+    VIDEO_ORIENTATION,
+)
+from sfu_fleet.negotiation import (
     Agreement,
     LocalTransport,
     Outgoing,
@@ -124,9 +129,24 @@ def test_every_viewer_is_answered_for_every_publisher(publisher: str, viewer: st
 
 def test_forwarded_extensions_are_offered_to_viewers_under_ids_of_their_own() -> None:
     offer = offer_viewer(outgoing(publish("safari-publish-offer")), LOCAL, "s")
-    for kind in ("audio", "video"):
-        assert set(section(offer, kind).extensions) == {MID, *FORWARDED_EXTENSIONS[kind]}
+    assert set(section(offer, "audio").extensions) == {MID, AUDIO_LEVEL, ABSOLUTE_CAPTURE_TIME}
+    assert set(section(offer, "video").extensions) == {MID, VIDEO_ORIENTATION, ABSOLUTE_CAPTURE_TIME}
     assert "a=extmap-allow-mixed" in offer
+
+
+def test_the_dependency_descriptor_goes_with_av1_and_with_nothing_else() -> None:
+    """Where it is agreed, Chromium leaves the pictures' numbers and temporal layers out of VP8's own descriptor."""
+    offer = CORPUS["chromium-simulcast-offer"]
+    assert DEPENDENCY_DESCRIPTOR in section(offer, "video").extensions
+    agreement = publish("chromium-simulcast-offer")
+    assert DEPENDENCY_DESCRIPTOR not in section(agreement.sdp, "video").extensions
+    line = next(line for line in offer.split("\r\n") if line.startswith("m=video"))
+    payload_type = next(str(c.payload_type) for c in section(offer, "video").codecs if c.encoding == "av1")
+    words = line.split()
+    preferred = " ".join([*words[:3], payload_type, *(word for word in words[3:] if word != payload_type)])
+    agreement = answer_publisher(sdp.parse(offer.replace(line, preferred)), LOCAL)
+    assert DEPENDENCY_DESCRIPTOR in section(agreement.sdp, "video").extensions
+    assert DEPENDENCY_DESCRIPTOR in section(offer_viewer(outgoing(agreement), LOCAL, "s"), "video").extensions
 
 
 @given(st.data())
