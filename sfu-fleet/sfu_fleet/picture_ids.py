@@ -2,7 +2,7 @@
 
 A decoder orders pictures by them, and each layer of a simulcast counts for itself: a viewer who goes from one layer to
 another would see a jump, so the numbers of the new layer are shifted to follow the old one's. H.264 has no such
-numbers, and those of AV1 stand in a header extension that is not forwarded.
+numbers, and those of AV1 stand in the dependency descriptor, where a keyframe begins them anew.
 
 These are pure functions of a packet and a shift; a shift belongs to one viewer's track and changes only at a switch.
 The header keeps its length, so that packets already rewritten for all viewers need no more than two fields replaced.

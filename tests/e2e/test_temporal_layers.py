@@ -102,7 +102,7 @@ async def test_a_browser_plays_half_the_frames_and_all_of_them_again(
     worker.rooms.answer(subscriber.id, await viewer.evaluate(_WATCH, subscriber.sdp))
     await eventually(lambda: subscriber.state == "connected", "connected", 20)
     # From here on it is the test that decides.
-    subscriber._adapt = lambda _: None  # type: ignore[method-assign]
+    subscriber._adapt = lambda observed: None  # type: ignore[method-assign] # noqa: ARG005 - its signature
     leg = next(leg for leg in subscriber.legs if leg.uplink.kind == "video")
     leg.switch.to(leg.uplink.layers[0])
     await eventually(lambda: leg.switch.layer is leg.uplink.layers[0] and leg.down.counters.packets > 50, "video", 20)

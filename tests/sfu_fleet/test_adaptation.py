@@ -30,11 +30,12 @@ STEP_S = 0.2
 class Viewer:
     """Feeds a controller five times a second, as Chromium's reports come, and keeps the trace."""
 
-    def __init__(self, rates: tuple[int, ...] = RATES) -> None:
+    def __init__(self, rates: tuple[int, ...] = RATES, *, whole: int = 0) -> None:
         self.adaptation = Adaptation()
         self.trace: list[Input] = []
         self.decisions: list[Decision] = []
         self.rates = rates
+        self.whole = whole
         self.now = 100.0
         self.highest = 1_000
         self.lost = 0
@@ -64,15 +65,15 @@ class Viewer:
             if estimate is not None:
                 self.feed(Estimate(self.now, estimate))
             self.feed(Report(self.now, self.highest, self.lost, rtt_ms))
-            self.feed(Layers(self.now, self.rates, self.layer))
+            self.feed(Layers(self.now, self.rates, self.layer, self.whole))
 
     def sees(self, bitrate: int) -> None:
         self.feed(Estimate(self.now, bitrate))
 
 
-def started(layer: int, rates: tuple[int, ...] = RATES) -> Viewer:
+def started(layer: int, rates: tuple[int, ...] = RATES, *, whole: int = 0) -> Viewer:
     """A viewer who has that layer, and has had it long enough for nothing to be settling."""
-    viewer = Viewer(rates)
+    viewer = Viewer(rates, whole=whole)
     viewer.feed(Choice(viewer.now, layer))
     for _ in range(200):
         if viewer.layer == layer:
@@ -82,6 +83,37 @@ def started(layer: int, rates: tuple[int, ...] = RATES) -> Viewer:
     viewer.feed(Choice(viewer.now))
     viewer.decisions.clear()
     return viewer
+
+
+# The three layers, and each without its highest temporal layer.
+HALVED = (*RATES, 90_000, 300_000, 1_200_000)
+
+
+def test_a_way_that_becomes_too_narrow_costs_half_the_frames_before_it_costs_the_size() -> None:
+    viewer = started(2, HALVED, whole=3)
+    viewer.sees(1_300_000)
+    assert (viewer.layer, viewer.reasons) == (5, [Reason.OVERUSE])
+    viewer.passes(SETTLE_S, estimate=1_300_000)
+    viewer.sees(600_000)
+    assert viewer.layer == 1
+    viewer.passes(SETTLE_S, estimate=600_000)
+    viewer.sees(320_000)
+    assert viewer.layer == 4
+
+
+def test_the_way_up_is_by_whole_layers_until_one_has_failed() -> None:
+    viewer = Viewer(HALVED, whole=3)
+    viewer.feed(Layers(viewer.now, HALVED, None, 3))
+    assert viewer.layer == 1, "half the frames of a larger one would fit"
+    viewer.passes(TRIAL_AFTER_S + 1)
+    assert viewer.layer == 2
+    while viewer.layer == 2:
+        viewer.passes(STEP_S, loss=0.3)
+    failed = viewer.layer
+    assert failed in {1, 4, 5}
+    while viewer.layer == failed:
+        viewer.passes(STEP_S)
+    assert (viewer.reasons[-1], viewer.layer) == (Reason.TRIAL, {4: 1, 1: 5, 5: 2}[failed])
 
 
 def test_a_viewer_of_whom_nothing_is_known_begins_in_the_middle() -> None:

@@ -9,11 +9,8 @@ from hypothesis import strategies as st
 
 from sfu_fleet import sdp
 from sfu_fleet.errors import SdpRefused
+from sfu_fleet.header_extensions import MID, REPAIRED_STREAM_ID, STREAM_ID, TRANSPORT_SEQUENCE
 from sfu_fleet.negotiation import (
-    MID,
-    REPAIRED_STREAM_ID,
-    STREAM_ID,
-    TRANSPORT_SEQUENCE,
     Agreement,
     LocalTransport,
     Outgoing,
