@@ -263,10 +263,9 @@ class PythonPlane:
         if not track.remember(sequence, timestamp, packet, keyframe=keyframe):
             self._metrics.drop("late")
             return
-        payload_size = packet.payload_end - packet.payload_start
         may_start = keyframe or not track.starts_at_keyframe
         for packet_format, viewers in track.viewers.items():
-            body = packet_format.apply(packet)
+            body, payload_size = packet_format.apply(packet)
             if len(body) > MAX_PACKET:
                 self._metrics.drop("too_long")
                 continue
@@ -303,9 +302,10 @@ class PythonPlane:
                 continue
             down.resend_budget -= 1
             packet = entry[2]
-            body = self._shift(track, down.shift, packet, down.format.apply(packet))
+            body, payload_size = down.format.apply(packet)
+            body = self._shift(track, down.shift, packet, body)
             if down.rtx is not None:
-                body = down.rtx.wrap(body, packet.payload_end - packet.payload_start, number)
+                body = down.rtx.wrap(body, payload_size, number)
             if len(body) <= MAX_PACKET and self._transmit(down, body, sequence, entry[1], down.rtx):
                 self._traffic.packets_out -= 1
                 self._traffic.packets_resent += 1
@@ -333,10 +333,11 @@ class PythonPlane:
                     if self._pace is None:
                         self._pace = asyncio.get_running_loop().call_later(PACE_S, self._catch_up_all)
                     return
-                body = self._shift(track, down.shift, packet, down.format.apply(packet))
+                body, payload_size = down.format.apply(packet)
+                body = self._shift(track, down.shift, packet, body)
                 if len(body) <= MAX_PACKET and self._transmit(down, body, sequence, timestamp):
                     down.counters.packets += 1
-                    down.counters.octets += packet.payload_end - packet.payload_start
+                    down.counters.octets += payload_size
             down.next += 1
         down.next = -1
         del self._behind[down]

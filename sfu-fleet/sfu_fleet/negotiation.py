@@ -10,6 +10,7 @@ import msgspec
 
 from sfu_fleet.candidates import candidate_lines
 from sfu_fleet.codecs import Codec, h264_profile, is_forwardable, same_format
+from sfu_fleet.companions import offered_red, offered_rtx, red_of, rtx_of
 from sfu_fleet.errors import SdpRefused
 from sfu_fleet.header_extensions import MID, OFFERED_IDS, STREAM_ID, UPLINK_EXTENSIONS, forwarded_extensions
 from sfu_fleet.sdp import Description, Fingerprint, Media, TransportParameters
@@ -41,7 +42,8 @@ class TrackAgreement(msgspec.Struct, frozen=True):
     """What both sides agreed on for one audio or video stream. `extensions` maps URI to id.
 
     A simulcast has `rids` or `ssrcs`, one for each layer in the order of the offer; anything else has neither.
-    `rtx` is the format in which packets are sent again (RFC 4588), if not in their own.
+    `rtx` is the format in which packets are sent again (RFC 4588), if not in their own; `rtx_ssrcs` are theirs, one for
+    each of `ssrcs`, 0 where none was announced. `red` is the format of redundant audio (RFC 2198), where it is taken.
     """
 
     kind: str
@@ -51,6 +53,13 @@ class TrackAgreement(msgspec.Struct, frozen=True):
     rids: tuple[str, ...] = ()
     ssrcs: tuple[int, ...] = ()
     rtx: Codec | None = None
+    rtx_ssrcs: tuple[int, ...] = ()
+    red: Codec | None = None
+
+    @property
+    def payload_types(self) -> frozenset[int]:
+        """Those of media: the codec's own, and that of its redundant form."""
+        return frozenset(codec.payload_type for codec in (self.codec, self.red) if codec is not None)
 
 
 class Agreement(msgspec.Struct, frozen=True):
@@ -65,13 +74,15 @@ class Agreement(msgspec.Struct, frozen=True):
 class Outgoing(msgspec.Struct, frozen=True):
     """A publisher's stream as it is described to a viewer. `ssrc` is the one that this viewer will see.
 
-    `rtx_ssrc` is the one under which packets are sent again; 0 where that is not offered.
+    `rtx_ssrc` is the one under which packets are sent again; 0 where that is not offered. `redundant`: the publisher
+    may send redundant audio.
     """
 
     kind: str
     codec: Codec
     ssrc: int
     rtx_ssrc: int = 0
+    redundant: bool = False
 
 
 def random_ice_string(length: int) -> str:
@@ -109,11 +120,16 @@ def answer_publisher(offer: Description, local: LocalTransport) -> Agreement:
         agreed = msgspec.structs.replace(codec, feedback=_common(_UPLINK_FEEDBACK[media.kind], codec))
         wanted = (MID, *forwarded_extensions(codec), *UPLINK_EXTENSIONS[media.kind])
         extensions = {uri: media.extensions[uri] for uri in wanted if uri in media.extensions}
-        rtx = _rtx_of(media, agreed)
-        writer.accept(media.kind, media.mid, "recvonly", agreed, extensions, reduced=media.rtcp_reduced, rtx=rtx)
+        rtx, redundant = rtx_of(media, agreed), red_of(media, agreed)
+        also = [extra for extra in (rtx, redundant) if extra is not None]
+        # The publisher's order: it sends what comes first.
+        first = media.codecs.index(redundant) < media.codecs.index(codec) if redundant is not None else False
+        formats = [*also, agreed] if first else [agreed, *also]
+        writer.accept(media.kind, media.mid, "recvonly", formats, extensions, reduced=media.rtcp_reduced)
         rids, ssrcs = _layers(media)
         writer.receive_layers(rids)
-        tracks.append(TrackAgreement(media.kind, media.mid, agreed, extensions, rids, ssrcs, rtx))
+        rtx_ssrcs = tuple(media.rtx_ssrcs.get(ssrc, 0) for ssrc in ssrcs)
+        tracks.append(TrackAgreement(media.kind, media.mid, agreed, extensions, rids, ssrcs, rtx, rtx_ssrcs, redundant))
     return Agreement(writer.text(), peer, client, tuple(tracks))
 
 
@@ -123,8 +139,9 @@ def offer_viewer(outgoing: Sequence[Outgoing], local: LocalTransport, stream: st
     for mid, track in enumerate(outgoing):
         extensions = {uri: OFFERED_IDS[uri] for uri in (MID, *forwarded_extensions(track.codec))}
         codec = offered_codec(track)
-        rtx = _offered_rtx(codec) if track.rtx_ssrc else None
-        writer.accept(track.kind, str(mid), "sendonly", codec, extensions, reduced=True, rtx=rtx)
+        rtx = offered_rtx(codec) if track.rtx_ssrc else None
+        also = [extra for extra in (rtx, offered_red(codec) if track.redundant else None) if extra is not None]
+        writer.accept(track.kind, str(mid), "sendonly", [codec, *also], extensions, reduced=True)
         writer.source(track, stream, rtx=rtx)
     return writer.text()
 
@@ -148,8 +165,9 @@ def accept_answer(outgoing: Sequence[Outgoing], answer: Description) -> Agreemen
         allowed = (MID, *forwarded_extensions(track.codec))
         extensions = {uri: OFFERED_IDS[uri] for uri in allowed if uri in media.extensions}
         accepted.append(media)
-        rtx = _rtx_of(media, codec) if track.rtx_ssrc else None
-        tracks.append(TrackAgreement(track.kind, str(mid), codec, extensions, rtx=rtx))
+        rtx = rtx_of(media, codec) if track.rtx_ssrc else None
+        redundant = red_of(media, codec) if track.redundant else None
+        tracks.append(TrackAgreement(track.kind, str(mid), codec, extensions, rtx=rtx, red=redundant))
     _require_tracks(outgoing, tracks)
     peer = _peer_transport(answer, accepted)
     if peer.setup == "actpass":
@@ -185,10 +203,12 @@ def answer_viewer(outgoing: Sequence[Outgoing], offer: Description, local: Local
         wanted = (MID, *forwarded_extensions(track.codec))
         extensions = {uri: media.extensions[uri] for uri in wanted if uri in media.extensions}
         agreed = msgspec.structs.replace(codec, feedback=_common(_FEEDBACK[track.kind], codec))
-        rtx = _rtx_of(media, agreed) if track.rtx_ssrc else None
-        writer.accept(track.kind, media.mid, "sendonly", agreed, extensions, reduced=media.rtcp_reduced, rtx=rtx)
+        rtx = rtx_of(media, agreed) if track.rtx_ssrc else None
+        redundant = red_of(media, agreed) if track.redundant else None
+        formats = [agreed, *(extra for extra in (rtx, redundant) if extra is not None)]
+        writer.accept(track.kind, media.mid, "sendonly", formats, extensions, reduced=media.rtcp_reduced)
         writer.source(track, stream, rtx=rtx)
-        tracks.append(TrackAgreement(track.kind, media.mid, agreed, extensions, rtx=rtx))
+        tracks.append(TrackAgreement(track.kind, media.mid, agreed, extensions, rtx=rtx, red=redundant))
     return Agreement(writer.text(), peer, client, tuple(tracks))
 
 
@@ -226,19 +246,6 @@ def _preferred(media: Media) -> Codec | None:
     # Safari lists High first; Firefox, and Chromium without a hardware decoder, offer to receive Constrained Baseline.
     common = (codec for codec in forwardable if codec.encoding == "h264" and h264_profile(codec) in _PLAYED_EVERYWHERE)
     return next((codec for codec in common if codec.parameters.get("packetization-mode") == "1"), forwardable[0])
-
-
-def _offered_rtx(codec: Codec) -> Codec:
-    """The retransmission format of a codec of ours: its number is the next one."""
-    return Codec(codec.payload_type + 1, "rtx", codec.clock_rate, parameters={"apt": str(codec.payload_type)})
-
-
-def _rtx_of(media: Media, codec: Codec) -> Codec | None:
-    """The retransmission format that a peer lists for a codec; of use only where losses are reported."""
-    if "nack" not in codec.feedback:
-        return None
-    wanted = str(codec.payload_type)
-    return next((c for c in media.codecs if c.encoding == "rtx" and c.parameters.get("apt") == wanted), None)
 
 
 def _common(wanted: tuple[str, ...], codec: Codec) -> tuple[str, ...]:
@@ -298,18 +305,15 @@ class _Writer:
         kind: str,
         mid: str,
         direction: str,
-        codec: Codec,
+        formats: Sequence[Codec],
         extensions: dict[str, int],
         *,
         reduced: bool,
-        rtx: Codec | None = None,
     ) -> None:
-        """Write a section with one codec and the format in which its packets are sent again."""
+        """Write a section with one codec and what goes with it: its retransmissions, its redundant form."""
         address, port = self._local.candidates[0]
-        payload_type = codec.payload_type
-        formats = f"{payload_type} {rtx.payload_type}" if rtx is not None else f"{payload_type}"
         self._lines += [
-            f"m={kind} {port} UDP/TLS/RTP/SAVPF {formats}",
+            f"m={kind} {port} UDP/TLS/RTP/SAVPF {' '.join(str(codec.payload_type) for codec in formats)}",
             f"c=IN {_family(address)} {address}",
         ]
         if mid:
@@ -319,12 +323,11 @@ class _Writer:
         if reduced:
             self._lines.append("a=rtcp-rsize")
         self._lines += [f"a=extmap:{identifier} {uri}" for uri, identifier in extensions.items()]
-        self._lines.append(f"a=rtpmap:{payload_type} {codec.rtpmap}")
-        if codec.fmtp:
-            self._lines.append(f"a=fmtp:{payload_type} {codec.fmtp}")
-        self._lines += [f"a=rtcp-fb:{payload_type} {value}" for value in codec.feedback]
-        if rtx is not None:
-            self._lines += [f"a=rtpmap:{rtx.payload_type} {rtx.rtpmap}", f"a=fmtp:{rtx.payload_type} {rtx.fmtp}"]
+        for codec in formats:
+            self._lines.append(f"a=rtpmap:{codec.payload_type} {codec.rtpmap}")
+            if codec.fmtp:
+                self._lines.append(f"a=fmtp:{codec.payload_type} {codec.fmtp}")
+            self._lines += [f"a=rtcp-fb:{codec.payload_type} {value}" for value in codec.feedback]
         self._lines += [
             f"a=ice-ufrag:{self._local.ufrag}",
             f"a=ice-pwd:{self._local.password}",

@@ -2,23 +2,33 @@
 
 import msgspec
 
-from sfu_fleet import rtp
+from sfu_fleet import red, rtp
 from sfu_fleet.rtp import RtpPacket
+
+
+class RedFormat(msgspec.Struct, frozen=True):
+    """The publisher's payload type of redundant audio, and the viewer's of that (0: none) and of Opus."""
+
+    source: int
+    target: int
+    opus: int
 
 
 class PacketFormat(msgspec.Struct, frozen=True):
     """How a packet looks to viewers, all but its numbers: viewers with equal formats share one rewritten packet.
 
-    `forwarded` pairs the publisher's id of a header extension with the viewer's.
+    `forwarded` pairs the publisher's id of a header extension with the viewer's. `redundancy` is there where the
+    publisher may send redundant audio.
     """
 
     payload_type: int
     mid_id: int
     mid: str
     forwarded: tuple[tuple[int, int], ...]
+    redundancy: RedFormat | None = None
 
-    def apply(self, packet: RtpPacket) -> bytes:
-        """The packet in this format."""
+    def apply(self, packet: RtpPacket) -> tuple[bytes, int]:
+        """The packet in this format, and the size of its payload there."""
         elements: dict[int, bytes] = {}
         if self.mid_id:
             elements[self.mid_id] = self.mid.encode()
@@ -27,4 +37,12 @@ class PacketFormat(msgspec.Struct, frozen=True):
             for source, target in self.forwarded:
                 if source in found:
                     elements[target] = found[source]
-        return rtp.rebuild(packet, self.payload_type, rtp.pack_extensions(elements))
+        payload_type, shown = self.payload_type, packet
+        redundancy = self.redundancy
+        if redundancy is not None and packet.payload_type == redundancy.source:
+            if redundancy.target:
+                payload_type, shown = redundancy.target, red.retyped(packet, redundancy.opus)
+            else:
+                shown = red.primary(packet)
+        body = rtp.rebuild(shown, payload_type, rtp.pack_extensions(elements))
+        return body, shown.payload_end - shown.payload_start

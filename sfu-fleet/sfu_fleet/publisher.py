@@ -3,9 +3,8 @@
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
 
-from sfu_fleet import rtcp, rtp, rtx, sdp
+from sfu_fleet import red, rtcp, rtp, rtx, sdp
 from sfu_fleet.dtls import DtlsState
 from sfu_fleet.forwarder import PacketPlane
 from sfu_fleet.header_extensions import MID, REPAIRED_STREAM_ID, STREAM_ID, TRANSPORT_SEQUENCE
@@ -13,6 +12,7 @@ from sfu_fleet.negotiation import Agreement, TrackAgreement, answer_publisher
 from sfu_fleet.rtcp import ReceptionReport, SenderReport
 from sfu_fleet.rtp import RtpPacket
 from sfu_fleet.session import Identity, LayerInfo, MediaContext, Session, SessionInfo, State
+from sfu_fleet.taps import PacketTap
 from sfu_fleet.transport_feedback import Arrivals
 from sfu_fleet.uplink import Layer, UplinkTrack
 
@@ -23,21 +23,6 @@ FEEDBACK_S = 0.05
 SOUND_ALONE_AFTER_S = 2.0
 # A source may start over with another SSRC, but not without end.
 MAX_SOURCES = 64
-
-
-class PacketTap(Protocol):
-    """Hears what a publisher sends, once it is on its way to viewers. Nothing in it may block or raise."""
-
-    def packet(
-        self, layer: Layer, packet: RtpPacket, sequence: int, timestamp: int, *, keyframe: bool, now: float
-    ) -> None:
-        """A packet with its place in the layer's timeline."""
-
-    def report(self, layer: Layer) -> None:
-        """A sender report of a layer."""
-
-    def ended(self) -> None:
-        """The session is over."""
 
 
 class Publisher(Session):
@@ -80,13 +65,20 @@ class Publisher(Session):
         self.peer_ufrag = self.agreement.peer.ufrag
         self.tracks = [UplinkTrack(agreement, self._ask_for_keyframe) for agreement in self.agreement.tracks]
         self._layers = [layer for track in self.tracks for layer in track.layers]
-        self._by_payload_type = {track.codec.payload_type: track for track in self.tracks}
+        self._by_payload_type = {
+            payload_type: track for track in self.tracks for payload_type in track.agreement.payload_types
+        }
         self._by_rtx_payload_type = {
             track.agreement.rtx.payload_type: track for track in self.tracks if track.agreement.rtx is not None
         }
         self._by_ssrc: dict[int, Layer] = {}
-        # The layers whose packets a stream of retransmissions repeats, once a packet of it has said so.
-        self._by_rtx_ssrc: dict[int, Layer] = {}
+        # The layers whose packets a stream of retransmissions repeats: as announced, or as a packet of it has said.
+        self._by_rtx_ssrc: dict[int, Layer] = {
+            ssrc: layer
+            for track in self.tracks
+            for ssrc, layer in zip(track.agreement.rtx_ssrcs, track.layers, strict=False)
+            if ssrc and track.agreement.rtx is not None
+        }
         self._video = next((track for track in self.tracks if track.kind == "video"), None)
         self._fir_command = 0
         self._loss_timer: asyncio.TimerHandle | None = None
@@ -136,7 +128,7 @@ class Publisher(Session):
             layer = self._route(packet, elements, now)
             if layer is None:
                 return
-        elif packet.payload_type != layer.codec.payload_type:
+        if not layer.takes(packet):
             self.context.metrics.drop("payload_type")
             return
         self._receive(layer, packet, now)
@@ -236,7 +228,7 @@ class Publisher(Session):
             or next((track for track in self.tracks if packet.ssrc in track.agreement.ssrcs), None)
             or self._by_payload_type.get(packet.payload_type)
         )
-        if uplink is None or uplink.codec.payload_type != packet.payload_type:
+        if uplink is None or packet.payload_type not in uplink.agreement.payload_types:
             self.context.metrics.drop("payload_type")
             return None
         rid = elements.get(uplink.agreement.extensions.get(STREAM_ID, 0), b"")
@@ -302,15 +294,18 @@ class Publisher(Session):
         layer.heard_at = now
         layer.rate.add(len(packet.data), now)
         self._forward(layer, packet, place, now, keyframe=keyframe)
-        for tap in self.taps:
-            tap.packet(layer, packet, place[0], place[1], keyframe=keyframe, now=now)
 
     def _forward(self, layer: Layer, packet: RtpPacket, place: tuple[int, int], now: float, *, keyframe: bool) -> None:
+        """To viewers, to those who get less, and to who records."""
         thinned = layer.thin(packet, *place, now)
         self._plane.forward(layer.track, packet, *place, keyframe=keyframe)
         if thinned is not None and layer.thinning is not None:
-            place = thinned.sequence, thinned.timestamp
-            self._plane.forward(layer.thinning.track, thinned.packet, *place, keyframe=keyframe)
+            numbers = thinned.sequence, thinned.timestamp
+            self._plane.forward(layer.thinning.track, thinned.packet, *numbers, keyframe=keyframe)
+        if self.taps and packet.payload_type != layer.codec.payload_type:
+            packet = red.primary(packet)
+        for tap in self.taps:
+            tap.packet(layer, packet, *place, keyframe=keyframe, now=now)
 
     def _note_arrival(self, element: bytes, now: float) -> None:
         if len(element) != 2:

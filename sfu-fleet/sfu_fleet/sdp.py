@@ -58,7 +58,7 @@ class Media(msgspec.Struct, frozen=True):
     """One media section. `formats` are the payload types of the m= line in order of preference.
 
     `rids` and `simulcast_ssrcs` are the layers of a simulcast that the peer sends, as it lists them: by restriction id
-    (RFC 8853) or, without those, by the older group of SSRCs.
+    (RFC 8853) or, without those, by the older group of SSRCs. `rtx_ssrcs` are the SSRCs of their retransmissions.
     """
 
     line: int
@@ -75,6 +75,7 @@ class Media(msgspec.Struct, frozen=True):
     ssrcs: tuple[int, ...]
     rids: tuple[str, ...]
     simulcast_ssrcs: tuple[int, ...]
+    rtx_ssrcs: dict[int, int]
     transport: TransportParameters
 
     @property
@@ -222,6 +223,7 @@ def _media(section: _Section, session: _Section) -> Media:
         ssrcs=_ssrcs(section) if is_rtp else (),
         rids=_sent_rids(section) if is_rtp else (),
         simulcast_ssrcs=_simulcast_ssrcs(section) if is_rtp else (),
+        rtx_ssrcs=_rtx_ssrcs(section) if is_rtp else {},
         transport=_transport(section, session),
     )
 
@@ -335,10 +337,17 @@ def _sent_rids(section: _Section) -> tuple[str, ...]:
 def _simulcast_ssrcs(section: _Section) -> tuple[int, ...]:
     """The SSRCs of `a=ssrc-group:SIM`, which browsers had before restriction ids."""
     for line, value in section.every("ssrc-group"):
-        semantics, *ssrcs = value.split()
+        semantics, *ssrcs = value.split() or [""]
         if semantics == "SIM":
             return tuple(dict.fromkeys(_number(ssrc, 0xFFFFFFFF, line, "SSRC") for ssrc in ssrcs))
     return ()
+
+
+def _rtx_ssrcs(section: _Section) -> dict[int, int]:
+    """The pairs of `a=ssrc-group:FID` (RFC 5576, section 4.2)."""
+    groups = (value.split() or [""] for _, value in section.every("ssrc-group"))
+    pairs = (ssrcs for semantics, *ssrcs in groups if semantics == "FID" and len(ssrcs) == 2)
+    return {int(media): int(rtx) for media, rtx in pairs if media.isdecimal() and rtx.isdecimal()}
 
 
 def _transport(section: _Section, session: _Section) -> TransportParameters:

@@ -18,7 +18,7 @@ from sfu_fleet.negotiation import (
     answer_viewer,
     offer_viewer,
 )
-from sfu_fleet.packet_format import PacketFormat
+from sfu_fleet.packet_format import PacketFormat, RedFormat
 from sfu_fleet.publisher import Publisher
 from sfu_fleet.rtcp import BitrateEstimate, KeyframeRequest, Nack, ReceiverReport, ReceptionReport, SenderReport
 from sfu_fleet.rtx import RetransmissionStream
@@ -68,7 +68,11 @@ class Subscriber(Session):
         self.publisher = publisher
         self._outgoing = tuple(
             Outgoing(
-                uplink.kind, uplink.codec, secrets.randbits(32), secrets.randbits(32) if uplink.kind == "video" else 0
+                uplink.kind,
+                uplink.codec,
+                secrets.randbits(32),
+                secrets.randbits(32) if uplink.kind == "video" else 0,
+                uplink.agreement.red is not None,
             )
             for uplink in publisher.tracks
         )
@@ -319,4 +323,8 @@ def _format(uplink: TrackAgreement, viewer: TrackAgreement) -> PacketFormat:
         for uri in forwarded_extensions(uplink.codec)
         if uri in uplink.extensions and uri in viewer.extensions
     )
-    return PacketFormat(viewer.codec.payload_type, viewer.extensions.get(MID, 0), viewer.mid, forwarded)
+    redundancy = None
+    if uplink.red is not None:
+        target = viewer.red.payload_type if viewer.red is not None else 0
+        redundancy = RedFormat(uplink.red.payload_type, target, viewer.codec.payload_type)
+    return PacketFormat(viewer.codec.payload_type, viewer.extensions.get(MID, 0), viewer.mid, forwarded, redundancy)

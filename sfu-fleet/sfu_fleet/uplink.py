@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from sfu_fleet import red
 from sfu_fleet.codecs import Codec
 from sfu_fleet.forwarder import Track
 from sfu_fleet.health import StreamHealth
@@ -64,6 +65,7 @@ class Layer:
         self.name = name
         self.kind = agreement.kind
         self.codec: Codec = agreement.codec
+        self._redundant = agreement.red.payload_type if agreement.red is not None else -1
         self.track = Track(starts_at_keyframe=self.kind == "video", encoding=self.codec.encoding)
         self.timeline = Timeline(self.codec.clock_rate)
         self.keyframes = KeyframeRequests(lambda: ask_for_keyframe(self), on_unanswered=self._tell_unanswered)
@@ -98,6 +100,11 @@ class Layer:
     def lost(self) -> int:
         """Packets lost on the way here and never repaired."""
         return self.lost_before + max(0, self.reception.lost if self.reception else 0)
+
+    def takes(self, packet: RtpPacket) -> bool:
+        """Whether a packet is of the codec, or of well-formed redundant blocks of it."""
+        own = self.codec.payload_type
+        return packet.payload_type == own or (packet.payload_type == self._redundant and red.is_of(packet, own))
 
     def active(self, now: float) -> bool:
         """Whether the publisher sends this layer at present."""

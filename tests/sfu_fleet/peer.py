@@ -117,17 +117,22 @@ class Peer(asyncio.DatagramProtocol):
         setup: str = "actpass",
         rids: tuple[str, ...] = (),
         group: tuple[int, ...] = (),
+        group_rtx: tuple[int, ...] = (),
         rtx: str = "",
+        red: str = "",
     ) -> str:
         sections = []
         if audio:
-            sections.append(("audio", "111", ["rtpmap:111 opus/48000/2", f"ssrc:{AUDIO_SSRC} cname:peer"]))
+            lines = ["rtpmap:111 opus/48000/2", f"ssrc:{AUDIO_SSRC} cname:peer"]
+            lines += [f"rtpmap:{red} red/48000/2", f"fmtp:{red} 111/111"] if red else []
+            sections.append(("audio", f"{red} 111".lstrip(), lines))
         if video is not None:
             payload_type, lines = VIDEO_LINES[video]
             feedback = [f"rtcp-fb:{payload_type} {value}" for value in ("nack", "nack pli", "goog-remb")]
             sources = [f"ssrc:{ssrc} cname:peer" for ssrc in group or (VIDEO_SSRC,)]
             if group:
                 sources.append("ssrc-group:SIM " + " ".join(map(str, group)))
+                sources += [f"ssrc-group:FID {media} {again}" for media, again in zip(group, group_rtx, strict=False)]
             if rids:
                 extensions = [(TRANSPORT_CC, TRANSPORT_CC_URI), (MID, MID_URI), (STREAM_ID, STREAM_ID_URI)]
                 extensions += [(REPAIRED_STREAM_ID, REPAIRED_STREAM_ID_URI)] if rtx else []
@@ -144,7 +149,7 @@ class Peer(asyncio.DatagramProtocol):
         return self._description(sections, "recvonly", setup)
 
     def view_answer(self, offer: str, *, setup: str = "active", rtx: bool = False) -> str:
-        """Accept every section of an offer with its first payload type, or with that and the one of retransmissions."""
+        """Accept every section of an offer with its first payload type; with `rtx`, with all that it lists."""
         sections = []
         for block in offer.replace("\r", "").split("\nm=")[1:]:
             words = block.split("\n", 1)[0].split()

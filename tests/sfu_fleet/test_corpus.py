@@ -82,6 +82,13 @@ def test_the_publisher_s_first_choice_is_taken_unless_few_could_watch_it(name: s
         assert chosen["video"].payload_type == int(section(CORPUS[name], "video").formats[0])
 
 
+def test_the_layers_of_a_simulcast_by_sources_have_each_its_retransmissions() -> None:
+    video = next(track for track in publish("libwebrtc-sources-publish-offer").tracks if track.kind == "video")
+    assert video.ssrcs == (1849212144, 1849212145, 1849212146)
+    assert video.rtx_ssrcs == (2703763098, 2703763099, 2703763100)
+    assert video.rids == ()
+
+
 def test_a_publisher_with_nothing_but_high_profile_is_taken_and_a_viewer_without_it_refused_in_words() -> None:
     offer = CORPUS["obs-whip-offer"].replace("42e01f", "640c1f")
     agreement = answer_publisher(sdp.parse(offer), LOCAL)

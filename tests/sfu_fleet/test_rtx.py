@@ -146,3 +146,23 @@ async def test_the_retransmissions_of_a_simulcast_repair_the_layer_that_they_nam
     source.send_rtp(rtp_packet(2, payload_type=97, ssrc=0xB2, payload=body))
     source.send_rtp(rtp_packet(1, payload_type=97, ssrc=0xB9, payload=body))
     await eventually(lambda: worker.metrics.drops == {"rtx_unneeded": 2}, "the drops")
+
+
+async def test_the_retransmissions_of_a_simulcast_by_sources_are_known_from_the_offer(
+    worker: SfuWorker, peers: MakePeer
+) -> None:
+    source = peers()
+    offer = source.publish_offer(group=(0xA1, 0xA2), group_rtx=(0xB1, 0xB2), rtx="97")
+    publisher = worker.rooms.publish("room", "streamer", "Streamer", offer)
+    await source.connect(publisher.agreement.sdp)
+    for ssrc in (0xA1, 0xA2):
+        source.send_rtp(rtp_packet(1, ssrc=ssrc, payload=VP8_KEYFRAME))
+        for number in (2, 4, 5, 6):
+            source.send_rtp(rtp_packet(number, ssrc=ssrc, payload=VP8_DELTA))
+    await eventually(lambda: publisher.info().packets_lost == 2, "a gap in each layer")
+    body = (3).to_bytes(2, "big") + VP8_DELTA
+    source.send_rtp(rtp_packet(1, payload_type=97, ssrc=0xB2, payload=body))
+    await eventually(lambda: publisher.info().packets_lost == 1, "the repair")
+    assert [layer.packets_lost for layer in publisher.info().layers] == [1, 0]
+    source.send_rtp(rtp_packet(1, payload_type=97, ssrc=0xB9, payload=body))
+    await eventually(lambda: worker.metrics.drops == {"rtx_unneeded": 1}, "a stream that nobody announced")

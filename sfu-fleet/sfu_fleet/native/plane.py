@@ -373,8 +373,7 @@ class NativePlane:
 
 def _rewritten(track: Track, packet_format: PacketFormat, packet: RtpPacket) -> tuple[bytes, int, int, bool, int]:
     """A packet in a format, the size of its payload, and where its picture numbers are as plane.c takes it."""
-    payload_size = packet.payload_end - packet.payload_start
-    body = packet_format.apply(packet)
+    body, payload_size = packet_format.apply(packet)
     start = len(body) - payload_size
     marks = picture_ids.read(track.encoding, packet)
     picture_at = start + marks.picture_at if marks.picture_at >= 0 else 0
