@@ -16,11 +16,15 @@ _HEADER_LENGTH = 4
 def block_headers(packet: RtpPacket) -> tuple[list[int], int]:
     """Where the headers of the blocks stand, and where the primary block begins, both counted from the packet's start.
 
+    A packet of padding alone, as Chromium probes with, has no blocks.
+
     Raises:
         ValueError: they lead outside of the payload.
     """
     data, position, end = packet.data, packet.payload_start, packet.payload_end
     headers: list[int] = []
+    if position == end:
+        return headers, position
     redundant = 0
     while position < end and data[position] & _FOLLOWED:
         if position + _HEADER_LENGTH > end:
@@ -52,6 +56,8 @@ def primary(packet: RtpPacket) -> RtpPacket:
         ValueError: its blocks lead outside of it.
     """
     headers, start = block_headers(packet)
+    if not headers:
+        return packet
     return msgspec.structs.replace(packet, payload_type=packet.data[headers[-1]] & _TYPE, payload_start=start)
 
 

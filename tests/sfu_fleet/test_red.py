@@ -48,6 +48,7 @@ def test_any_payload_is_taken_apart_or_refused(payload: bytes) -> None:
         assert not red.is_of(packet, 111)
     else:
         assert packet.payload.endswith(found.payload)
+        assert red.retyped(packet, packet.payload_type).payload[len(payload) - len(found.payload) :] == found.payload
 
 
 class Recorder:
@@ -101,19 +102,25 @@ async def test_a_viewer_with_redundancy_gets_it_one_without_gets_its_frames_and_
     send(3, OPUS + b"\3", payload_type=111)
     send(4, redundant(OPUS, bytes(900))[:40])
     send(5, redundant(OPUS + b"\5", payload_type=96))
-    send(6, redundant(OPUS + b"\6", OPUS + b"\3"))
-    await eventually(lambda: len(reader.rtp) == len(other.rtp) == 4, "four packets each")
+    send(7, redundant(OPUS + b"\7", OPUS + b"\3"))
+    # Padding leaves no gap, but where it comes late.
+    source.send_rtp(rtp_packet(8, timestamp=960 * 7, payload_type=63, ssrc=AUDIO_SSRC, padding=200))
+    source.send_rtp(rtp_packet(6, timestamp=960 * 6, payload_type=63, ssrc=AUDIO_SSRC, padding=200))
+    send(9, redundant(OPUS + b"\x09"))
+    await eventually(lambda: len(reader.rtp) == len(other.rtp) == 6, "six packets each")
     assert [(packet.payload_type, packet.payload) for packet in reader.packets()] == [
         (63, redundant(OPUS + b"\1")),
         (63, redundant(OPUS + b"\2", OPUS + b"\1")),
         (111, OPUS + b"\3"),
-        (63, redundant(OPUS + b"\6", OPUS + b"\3")),
+        (63, redundant(OPUS + b"\7", OPUS + b"\3")),
+        (63, b""),
+        (63, redundant(OPUS + b"\x09")),
     ]
-    frames = [OPUS + bytes((number,)) for number in (1, 2, 3, 6)]
+    frames = [OPUS + bytes((number,)) if number else b"" for number in (1, 2, 3, 7, 0, 9)]
     assert [(packet.payload_type, packet.payload) for packet in other.packets()] == [(111, frame) for frame in frames]
     assert recorder.payloads == frames
     numbers = [[packet.sequence_number for packet in viewer.packets()] for viewer in (reader, other)]
-    assert [[number - first[0] for number in first] for first in numbers] == [[0, 1, 2, 5]] * 2
+    assert [[number - first[0] for number in first] for first in numbers] == [[0, 1, 2, 6, 5, 7]] * 2
     assert worker.metrics.drops == {"payload_type": 2}
 
 
