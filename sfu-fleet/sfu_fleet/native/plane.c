@@ -3,7 +3,9 @@
  * A lane is one rewritten stream: all its viewers get the same bytes but for sequence number, timestamp and SSRC. Python
  * puts jobs into a queue; the thread alone touches lanes, viewers and SRTP contexts, so nothing of these needs a lock.
  * Packets that arrive within a window go out together: consecutive ones of equal size to one viewer are one datagram
- * train for the kernel (UDP_SEGMENT, Linux 4.18), and trains to different viewers one system call (sendmmsg).
+ * train for the kernel (UDP_SEGMENT, Linux 4.18), and trains to different viewers one system call (sendmmsg). A few bytes
+ * of RTP padding (RFC 3550, section 5.1) make packets of nearly equal size equal. A burst of a lane goes out in turns, so
+ * that a keyframe to a thousand viewers holds up neither audio nor other rooms for longer than a turn.
  *
  * Encryption is a function pointer (libsrtp's srtp_protect), so this file needs the C library and nothing else.
  */
@@ -36,7 +38,10 @@ enum {
     MAX_SEGMENTS = 32,     /* of one train; the kernel's own limit is 64 */
     MAX_TRAIN = 60000,     /* bytes of one train: an IP packet has 65,535 */
     MAX_QUEUED = 8192,
-    MAX_PENDING = 64,      /* packets of a lane in one window */
+    MAX_PENDING = 512,     /* packets of a lane that wait for their turn; a power of two, less than HISTORY */
+    MAX_PADDING = 24,      /* what is added to a packet to make a train longer: a send costs as much as some 3 kB */
+    TURN_PACKETS = 16,     /* of a lane, to each viewer; more when MAX_PENDING comes near */
+    TURN_NS = 5000000,
     RESENDS_PER_SECOND = 400,
     SEND_PATIENCE_MS = 50,
 };
@@ -51,7 +56,7 @@ struct counters {
 
 struct totals {
     uint64_t packets_out, bytes_out, packets_resent, send_failures, protect_failures, nack_unknown, nack_budget,
-        queue_overflows, system_calls, trains, waits, batches, processed;
+        queue_overflows, system_calls, trains, waits, batches, turns, padding_bytes, pending, processed;
 };
 
 struct viewer {
@@ -81,12 +86,9 @@ struct stored {
     int64_t sequence;
     uint32_t timestamp;
     uint16_t size, payload_size;
+    uint8_t padding, waits; /* bytes at the end of the body; whether its first sending is still to come */
     struct marks marks;
     uint8_t *body;
-};
-
-struct pending {
-    const struct stored *packet;
 };
 
 struct lane {
@@ -94,8 +96,10 @@ struct lane {
     int count, capacity;
     int64_t highest;
     struct stored history[HISTORY];
-    struct pending pending[MAX_PENDING];
-    int pending_count;
+    struct stored *pending[MAX_PENDING]; /* a ring */
+    int pending_first, pending_count;
+    int64_t next_turn_ns;
+    int busy; /* whether it is in the list that `next_busy` makes */
     struct lane *next_busy;
 };
 
@@ -117,14 +121,14 @@ struct job {
 };
 
 struct plane {
-    int fd, gso, stopping, urgent, queued;
-    int64_t window_ns;
+    int fd, gso, padding, stopping, urgent, queued;
+    int64_t window_ns, next_turn_ns; /* the latter 0 when nothing waits for its turn */
     protect_function protect;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t filled;
     struct job *head, **tail;
-    struct timespec deadline;
+    int64_t deadline_ns;
     struct totals totals;
     struct lane *busy;
     uint8_t *arena;
@@ -232,8 +236,9 @@ static void shift_pictures(uint8_t *packet, const struct marks *marks, const str
 
 /* Makes a packet one of the stream of retransmissions, behind its old number (RFC 4588, section 4); its new size. */
 static int wrap(uint8_t *packet, const struct stored *stored, struct viewer *viewer) {
-    uint8_t *payload = packet + stored->size - stored->payload_size;
-    memmove(payload + 2, payload, stored->payload_size);
+    size_t behind = (size_t)stored->payload_size + stored->padding;
+    uint8_t *payload = packet + stored->size - behind;
+    memmove(payload + 2, payload, behind);
     memcpy(payload, packet + 2, 2);
     packet[1] = (uint8_t)((packet[1] & 0x80) | viewer->rtx_type);
     put16(packet + 2, (uint16_t)++viewer->counters->rtx_sequence);
@@ -256,7 +261,13 @@ static int emit(struct plane *plane, struct viewer *viewer, const struct stored 
     put32(packet + 8, viewer->ssrc);
     if (viewer->picture_shift | viewer->base_shift) shift_pictures(packet, &stored->marks, viewer);
     int length = stored->size;
-    if (again && viewer->rtx_type) length = wrap(packet, stored, viewer);
+    if (again && viewer->rtx_type) {
+        length = wrap(packet, stored, viewer);
+    } else if (!viewer->rtx_type && stored->padding) {
+        /* What such a viewer is sent again must be what it was sent, by whichever plane (see forwarder.py). */
+        length -= stored->padding;
+        packet[0] &= (uint8_t)~0x20;
+    }
     if (plane->protect(viewer->srtp, packet, &length)) {
         plane->totals.protect_failures++;
         return 0;
@@ -311,29 +322,91 @@ static int emit(struct plane *plane, struct viewer *viewer, const struct stored 
     return 1;
 }
 
-static void flush_lane(struct plane *plane, struct lane *lane) {
+static struct stored *pending_at(const struct lane *lane, int index) {
+    return lane->pending[(lane->pending_first + index) & (MAX_PENDING - 1)];
+}
+
+/* Makes a packet longer that nobody has been sent yet, for those whose retransmissions have a stream of their own. */
+static void pad(struct plane *plane, struct stored *packet, int size) {
+    int more = size - packet->size;
+    if (!more) return;
+    memset(packet->body + packet->size, 0, (size_t)more - 1);
+    packet->body[size - 1] = (uint8_t)more;
+    packet->body[0] |= 0x20;
+    packet->padding = (uint8_t)more;
+    packet->size = (uint16_t)size;
+    plane->totals.padding_bytes += (uint64_t)more;
+}
+
+/* Among the next `count` packets, gives those that follow each other and are nearly equal the same size. The last one of
+ * a train may be shorter as it is. */
+static void even_out(struct plane *plane, struct lane *lane, int count) {
+    for (int begin = 0; begin < count;) {
+        int least = pending_at(lane, begin)->size, most = least, end = begin;
+        while (end < count) {
+            const struct stored *next = pending_at(lane, end);
+            int low = next->size < least ? next->size : least, high = next->size > most ? next->size : most;
+            if (high - low > MAX_PADDING || (next->body[0] & 0x20)) break;
+            least = low;
+            most = high;
+            end++;
+        }
+        /* One that is much shorter ends the train; where there is none, the last of these need not be padded. */
+        int tail = end < count && pending_at(lane, end)->size <= most;
+        int last = tail ? end : end - 1;
+        for (int i = begin; i < last; i++) pad(plane, pending_at(lane, i), most);
+        begin = tail ? end + 1 : end > begin ? end : begin + 1;
+    }
+}
+
+static void send_pending(struct plane *plane, struct lane *lane, int count) {
+    if (plane->gso && plane->padding && lane->count && count > 1) even_out(plane, lane, count);
     for (int v = 0; v < lane->count; v++) {
         struct viewer *viewer = lane->viewers[v];
         struct mmsghdr *train = NULL;
-        for (int p = 0; p < lane->pending_count; p++) {
-            const struct pending *pending = &lane->pending[p];
-            if (viewer->first < 0 || pending->packet->sequence < viewer->first) continue;
-            if (!emit(plane, viewer, pending->packet, 0, &train)) continue;
+        for (int p = 0; p < count; p++) {
+            const struct stored *packet = pending_at(lane, p);
+            if (viewer->first < 0 || packet->sequence < viewer->first) continue;
+            if (!emit(plane, viewer, packet, 0, &train)) continue;
             plane->totals.packets_out++;
             viewer->counters->packets++;
-            viewer->counters->octets += pending->packet->payload_size;
+            viewer->counters->octets += packet->payload_size;
         }
     }
-    lane->pending_count = 0;
+    for (int p = 0; p < count; p++) pending_at(lane, p)->waits = 0;
+    lane->pending_first += count;
+    lane->pending_count -= count;
+    plane->totals.pending -= (uint64_t)count;
+    plane->totals.turns++;
 }
 
-static void flush_lanes(struct plane *plane) {
-    while (plane->busy) {
-        struct lane *lane = plane->busy;
-        plane->busy = lane->next_busy;
-        lane->next_busy = NULL;
-        flush_lane(plane, lane);
+/* What waits in the lane goes out at once: its viewers are about to change. */
+static void flush_lane(struct plane *plane, struct lane *lane) {
+    if (lane && lane->pending_count) send_pending(plane, lane, lane->pending_count);
+}
+
+/* Gives each lane with packets its turn, if it is due; with `all`, whatever waits goes out. */
+static void flush_lanes(struct plane *plane, int all) {
+    int64_t now = now_ns(), next = 0;
+    struct lane **link = &plane->busy;
+    while (*link) {
+        struct lane *lane = *link;
+        if (lane->pending_count && (all || now >= lane->next_turn_ns)) {
+            int count = lane->pending_count / 8;
+            if (count < TURN_PACKETS) count = TURN_PACKETS;
+            if (all || count > lane->pending_count) count = lane->pending_count;
+            send_pending(plane, lane, count);
+            lane->next_turn_ns = now + (int64_t)(count < TURN_PACKETS ? count : TURN_PACKETS) * TURN_NS / TURN_PACKETS;
+        }
+        if (lane->pending_count) {
+            if (!next || lane->next_turn_ns < next) next = lane->next_turn_ns;
+            link = &lane->next_busy;
+        } else {
+            *link = lane->next_busy;
+            lane->busy = 0;
+        }
     }
+    plane->next_turn_ns = next;
     flush_messages(plane);
 }
 
@@ -342,28 +415,26 @@ static void flush_lanes(struct plane *plane) {
 static void take_packet(struct plane *plane, struct job *job) {
     struct lane *lane = job->lane;
     if (job->sequence <= lane->highest - HISTORY) return;
-    if (lane->pending_count == MAX_PENDING) flush_lanes(plane);
     struct stored *slot = &lane->history[job->sequence & (HISTORY - 1)];
-    /* What is pending points into the history, which must not be written over before it is sent. */
-    for (int p = 0; p < lane->pending_count; p++) {
-        if (lane->pending[p].packet == slot) {
-            flush_lanes(plane);
-            break;
-        }
-    }
+    /* What is pending is in the history, and must not be written over before it is sent. */
+    if (lane->pending_count == MAX_PENDING || slot->waits) flush_lane(plane, lane);
     if (!slot->body && !(slot->body = malloc(SLOT))) return;
     memcpy(slot->body, job->data, job->size);
     slot->sequence = job->sequence;
     slot->timestamp = job->timestamp;
     slot->size = job->size;
     slot->payload_size = job->payload_size;
+    slot->padding = 0;
+    slot->waits = 1;
     slot->marks = job->marks;
     if (job->sequence > lane->highest) lane->highest = job->sequence;
-    if (!lane->pending_count) {
+    lane->pending[(lane->pending_first + lane->pending_count++) & (MAX_PENDING - 1)] = slot;
+    plane->totals.pending++;
+    if (!lane->busy) {
+        lane->busy = 1;
         lane->next_busy = plane->busy;
         plane->busy = lane;
     }
-    lane->pending[lane->pending_count++] = (struct pending){slot};
 }
 
 static void take_resend(struct plane *plane, struct job *job) {
@@ -382,7 +453,8 @@ static void take_resend(struct plane *plane, struct job *job) {
         /* The latest outgoing number that this viewer saw as `number`. */
         int64_t sequence = lane->highest - (int64_t)(uint16_t)(lane->highest + viewer->sequence_offset - number);
         struct stored *slot = &lane->history[sequence & (HISTORY - 1)];
-        if (viewer->first < 0 || sequence < viewer->first || !slot->body || slot->sequence != sequence) {
+        /* Nobody can miss what nobody has been sent. */
+        if (viewer->first < 0 || sequence < viewer->first || !slot->body || slot->sequence != sequence || slot->waits) {
             plane->totals.nack_unknown++;
             continue;
         }
@@ -423,58 +495,91 @@ static void take_detach(struct job *job) {
     free(viewer);
 }
 
-static void discard_lane(struct lane *lane) {
+static void discard_lane(struct plane *plane, struct lane *lane) {
+    for (struct lane **link = &plane->busy; *link; link = &(*link)->next_busy) {
+        if (*link == lane) {
+            *link = lane->next_busy;
+            break;
+        }
+    }
     for (int i = 0; i < HISTORY; i++) free(lane->history[i].body);
     for (int v = 0; v < lane->count; v++) free(lane->viewers[v]);
     free(lane->viewers);
     free(lane);
 }
 
-static void run_jobs(struct plane *plane, struct job *job) {
+static void run_jobs(struct plane *plane, struct job *job, int stopping) {
     uint64_t count = 0;
     while (job) {
         struct job *next = job->next;
-        if (job->kind != PACKET) flush_lanes(plane);
+        struct viewer *viewer = job->viewer;
         switch (job->kind) {
             case PACKET: take_packet(plane, job); break;
-            case ATTACH: take_attach(job); break;
-            case BEGIN:
-                job->viewer->first = job->sequence;
-                job->viewer->sequence_offset = job->offset;
+            case ATTACH:
+                flush_lane(plane, job->lane);
+                take_attach(job);
                 break;
-            case DETACH: take_detach(job); break;
+            case BEGIN:
+                flush_lane(plane, viewer->lane);
+                viewer->first = job->sequence;
+                viewer->sequence_offset = job->offset;
+                break;
+            case DETACH:
+                flush_lane(plane, viewer->lane);
+                /* What is encrypted for it is under way before its end is told. */
+                flush_messages(plane);
+                take_detach(job);
+                break;
             case MOVE:
-                job->viewer->fd = job->fd;
-                job->viewer->address = job->address;
-                job->viewer->address_size = job->address_size;
+                flush_messages(plane);
+                viewer->fd = job->fd;
+                viewer->address = job->address;
+                viewer->address_size = job->address_size;
                 break;
             case RESEND: take_resend(plane, job); break;
-            case DISCARD: discard_lane(job->lane); break;
+            case DISCARD:
+                flush_lane(plane, job->lane);
+                flush_messages(plane);
+                discard_lane(plane, job->lane);
+                break;
         }
         free(job);
         job = next;
         count++;
     }
-    flush_lanes(plane);
+    flush_lanes(plane, stopping);
     plane->totals.batches++;
     __atomic_add_fetch(&plane->totals.processed, count, __ATOMIC_RELEASE);
+}
+
+/* Waits until there is something to do, with the lock held: jobs whose window is over, or a turn that is due. */
+static void wait_for_work(struct plane *plane) {
+    while (!plane->stopping) {
+        if (plane->head && plane->urgent) return;
+        if (!plane->head && !plane->next_turn_ns) {
+            pthread_cond_wait(&plane->filled, &plane->lock);
+            continue;
+        }
+        int64_t until = plane->head ? plane->deadline_ns : plane->next_turn_ns;
+        if (plane->next_turn_ns && plane->next_turn_ns < until) until = plane->next_turn_ns;
+        struct timespec deadline = {until / 1000000000, until % 1000000000};
+        if (pthread_cond_timedwait(&plane->filled, &plane->lock, &deadline) == ETIMEDOUT) return;
+    }
 }
 
 static void *run(void *argument) {
     struct plane *plane = argument;
     pthread_mutex_lock(&plane->lock);
     for (;;) {
-        while (!plane->head && !plane->stopping) pthread_cond_wait(&plane->filled, &plane->lock);
         /* Others that come within the window go with the first one, unless something cannot wait. */
-        while (plane->head && !plane->urgent && !plane->stopping)
-            if (pthread_cond_timedwait(&plane->filled, &plane->lock, &plane->deadline) == ETIMEDOUT) break;
+        wait_for_work(plane);
         struct job *jobs = plane->head;
         int stopping = plane->stopping;
         plane->head = NULL;
         plane->tail = &plane->head;
         plane->urgent = plane->queued = 0;
         pthread_mutex_unlock(&plane->lock);
-        if (jobs) run_jobs(plane, jobs);
+        run_jobs(plane, jobs, stopping);
         if (stopping) return NULL;
         pthread_mutex_lock(&plane->lock);
     }
@@ -487,12 +592,7 @@ static void enqueue(struct plane *plane, struct job *job, int urgent) {
     *plane->tail = job;
     plane->tail = &job->next;
     plane->queued++;
-    if (first) {
-        clock_gettime(CLOCK_MONOTONIC, &plane->deadline);
-        plane->deadline.tv_nsec += plane->window_ns;
-        plane->deadline.tv_sec += plane->deadline.tv_nsec / 1000000000;
-        plane->deadline.tv_nsec %= 1000000000;
-    }
+    if (first) plane->deadline_ns = now_ns() + plane->window_ns;
     int wake = first || (urgent && !plane->urgent);
     if (urgent) plane->urgent = 1;
     if (wake) pthread_cond_signal(&plane->filled);
@@ -507,13 +607,14 @@ static struct job *new_job(enum kind kind, size_t data) {
 
 /* -- what Python calls -------------------------------------------------------------------------------------------- */
 
-/* Whether this kernel knows trains is asked of `fd`. */
-struct plane *plane_open(int fd, void *protect, int64_t window_ns, int use_gso) {
+/* Whether this kernel knows trains is asked of `fd`; `padding` lets packets be padded to make trains longer. */
+struct plane *plane_open(int fd, void *protect, int64_t window_ns, int use_gso, int padding) {
     struct plane *plane = calloc(1, sizeof *plane);
     if (!plane) return NULL;
     plane->fd = fd;
     plane->protect = (protect_function)protect;
     plane->window_ns = window_ns;
+    plane->padding = padding;
     plane->tail = &plane->head;
     plane->arena = malloc((size_t)ARENA_PACKETS * SLOT);
     int segment = 0;

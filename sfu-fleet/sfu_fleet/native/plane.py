@@ -33,8 +33,8 @@ REFRESH_S: Final = 0.1
 _INTERFACE: Final = """
 struct counters { uint64_t packets, octets, resent; uint32_t rtx_sequence; };
 struct totals { uint64_t packets_out, bytes_out, packets_resent, send_failures, protect_failures, nack_unknown,
-    nack_budget, queue_overflows, system_calls, trains, waits, batches, processed; };
-struct plane *plane_open(int fd, void *protect, int64_t window_ns, int use_gso);
+    nack_budget, queue_overflows, system_calls, trains, waits, batches, turns, padding_bytes, pending, processed; };
+struct plane *plane_open(int fd, void *protect, int64_t window_ns, int use_gso, int padding);
 void plane_close(struct plane *);
 int plane_uses_trains(const struct plane *);
 void plane_totals(struct plane *, struct totals *);
@@ -102,7 +102,13 @@ class NativePlane:
     """See `sfu_fleet.forwarder.PacketPlane`. `close` it before its socket."""
 
     def __init__(
-        self, media_socket: MediaSocket, metrics: Metrics, *, trains: bool = True, window_ns: int = WINDOW_NS
+        self,
+        media_socket: MediaSocket,
+        metrics: Metrics,
+        *,
+        trains: bool = True,
+        padding: bool = True,
+        window_ns: int = WINDOW_NS,
     ) -> None:
         """Start the thread.
 
@@ -119,7 +125,9 @@ class NativePlane:
         self._by_agent: dict[IceAgent, set[DownTrack]] = {}
         media_socket.on_moved = self._moved
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            self._handle = self._lib.plane_open(probe.fileno(), ffi.cast("void *", PROTECT), window_ns, int(trains))
+            self._handle = self._lib.plane_open(
+                probe.fileno(), ffi.cast("void *", PROTECT), window_ns, int(trains), int(padding)
+            )
         if self._handle == ffi.NULL:
             raise NotBuiltError("the thread could not be started")
         self._lanes: dict[Track, dict[PacketFormat, _Lane]] = {}

@@ -89,7 +89,7 @@ class Publisher:
         size, keyframe = self._frames.sizes[self._number % len(self._frames.sizes)]
         keyframe = keyframe or force_keyframe
         self._number += 1
-        parts = list(_parts(size))
+        parts = list(split(size))
         for index, part in enumerate(parts):
             prefix = (_KEY if keyframe else _DELTA) if index == 0 else _MORE
             mark = _MARK.pack(_MAGIC, time.time_ns())
@@ -122,7 +122,7 @@ def sent_at(packet: bytes) -> int | None:
     return _MARK.unpack_from(packet, at)[1] if at >= 0 else None
 
 
-def _parts(size: int) -> Iterator[int]:
-    """Equal parts, as Chromium's packetizer makes them, so that they can go as one train."""
+def split(size: int) -> Iterator[int]:
+    """Payload sizes of a frame's packets: equal parts, as Chromium makes them, so that they can go as one train."""
     count = max(1, -(-size // _PAYLOAD))
     yield from (size // count + (1 if index < size % count else 0) for index in range(count))

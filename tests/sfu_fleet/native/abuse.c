@@ -48,7 +48,7 @@ int main(int argc, char **argv) {
     int other = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
     int small = 4096;
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
-    struct plane *plane = plane_open(fd, (void *)protect, draw(2) ? 0 : 1000000, (int)draw(2));
+    struct plane *plane = plane_open(fd, (void *)protect, draw(2) ? 0 : 1000000, (int)draw(2), (int)draw(2));
     if (!plane) return 1;
 
     struct lane *lanes[LANES] = {0};
