@@ -79,6 +79,7 @@ class Transport:
         """Tell the handler nothing more; sending still works until `close`."""
         self._silent = True
         self._inbound = None
+        self._socket.agree(self.agent, None)
 
     async def close(self) -> None:
         """Send close_notify, then forget the peer."""
@@ -119,17 +120,21 @@ class Transport:
         if inbound is None:
             self._metrics.drop("srtp_early")
             return
+        rtcp = is_rtcp(data)
         try:
-            if is_rtcp(data):
-                compound = inbound.unprotect_rtcp(data)
-                self.heard_at = now = self._clock()
-                self._handler.on_rtcp(compound, now)
-            else:
-                packet = inbound.unprotect(data)
-                self.heard_at = now = self._clock()
-                self._handler.on_rtp(packet, now)
+            opened = inbound.unprotect_rtcp(data) if rtcp else inbound.unprotect(data)
         except SrtpError:
             self._metrics.drop("srtp_unprotect")
+            return
+        self.on_opened(opened, rtcp=rtcp)
+
+    def on_opened(self, data: bytes, *, rtcp: bool) -> None:
+        """Hand on a decrypted packet."""
+        self.heard_at = now = self._clock()
+        if rtcp:
+            self._handler.on_rtcp(data, now)
+        else:
+            self._handler.on_rtp(data, now)
 
     def _start_handshake(self) -> None:
         if self._peer is not None and self.agent.remote is not None:
@@ -146,6 +151,7 @@ class Transport:
         keys = self._dtls.keys
         if state is DtlsState.CONNECTED and keys is not None:
             self._inbound, self.outbound = Inbound(keys), Outbound(keys)
+            self._socket.agree(self.agent, self._inbound)
             self.heard_at = self._clock()
             self._handler.on_connected()
         else:

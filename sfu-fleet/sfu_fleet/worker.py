@@ -10,9 +10,10 @@ from structlog import get_logger
 from sfu_fleet.control import Services, build_app
 from sfu_fleet.dtls import Certificate
 from sfu_fleet.forwarder import PacketPlane, PythonPlane
-from sfu_fleet.ice import MediaSocket
+from sfu_fleet.ice import Intake, MediaSocket
 from sfu_fleet.metrics import Metrics
 from sfu_fleet.native.build import NotBuiltError
+from sfu_fleet.native.intake import NativeIntake
 from sfu_fleet.native.plane import NativePlane
 from sfu_fleet.negotiation import random_ice_string
 from sfu_fleet.recording.recordings import Recordings
@@ -55,6 +56,7 @@ class SfuWorker:
                 self.metrics,
                 ipv6_host=settings.second_host(),
                 tcp=settings.media_tcp,
+                intake=self._open_intake(),
             )
             stack.callback(media_socket.close)
             self.media_port = media_socket.port
@@ -126,6 +128,16 @@ class SfuWorker:
                 await self.events.flush(deadline_s)
         except TimeoutError:
             log.warning("drain_deadline", deadline_s=deadline_s)
+
+    def _open_intake(self) -> Intake | None:
+        """What reads the socket in place of the event loop, where the plane may be native."""
+        if self._settings.plane == "python":
+            return None
+        try:
+            return NativeIntake()
+        except NotBuiltError:
+            # `_open_plane` says so.
+            return None
 
     def _open_plane(self, media_socket: MediaSocket) -> PacketPlane:
         """The plane that the settings ask for.

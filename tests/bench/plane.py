@@ -20,7 +20,8 @@ from typing import Any, Final
 
 from sfu_fleet.dtls import PROTECT, RtpContext, SrtpKeys
 from sfu_fleet.native import plane
-from sfu_fleet.native.build import library
+from sfu_fleet.native.addresses import sockaddr
+from sfu_fleet.native.build import load as load_plane
 from shared.stack.prerequisites import raise_descriptor_limit
 from tests.bench import machine
 from tests.bench.sfu.__main__ import bound
@@ -37,7 +38,7 @@ class Thread:
     """A plane with one room of viewers, driven as fast as it goes."""
 
     def __init__(self, viewers: int, cores: Cores, *, trains: bool, padding: bool) -> None:
-        self._lib: Any = plane.ffi.dlopen(str(library()))
+        self._lib: Any = load_plane(plane.ffi)
         self._sinks = load().sinks_open(cores.rest)
         self._sockets = list(_sockets(viewers))
         self._sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -58,7 +59,7 @@ class Thread:
             for kind, lane in enumerate(self._lanes):
                 counters = plane.ffi.new("struct counters *")
                 self._kept.append(counters)
-                address = plane.sockaddr(sock.getsockname())
+                address = sockaddr(sock.getsockname())
                 self._lib.plane_attach(
                     self._plane, lane, plane.ffi.cast("void *", context.address), self._sender.fileno(), address,
                     len(address), 2 * number + kind, 0, 0, 0, 0, 0, 97, 9_000_000 + number, counters,

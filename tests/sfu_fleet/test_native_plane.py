@@ -280,7 +280,7 @@ def abusing(target: Path) -> Path:
     assert command is not None
     flags = ["-std=gnu11", "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-pthread"]
     source = Path(__file__).parent / "native" / "abuse.c"
-    subprocess.run([*command, *flags, f"-I{build.SOURCE.parent}", "-o", str(target), str(source)], check=True)
+    subprocess.run([*command, *flags, f"-I{build.SOURCES[0].parent}", "-o", str(target), str(source)], check=True)
     return target
 
 

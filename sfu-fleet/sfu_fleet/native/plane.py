@@ -6,13 +6,9 @@ plane serves them beside it.
 """
 
 import asyncio
-import ipaddress
 import socket
-import struct
 from collections import deque
 from collections.abc import Iterable
-from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
 from cffi import FFI  # type: ignore[import-untyped]
@@ -23,7 +19,8 @@ from sfu_fleet.dtls import PROTECT, RtpContext
 from sfu_fleet.forwarder import Counters, DownTrack, PacketFormat, Position, PythonPlane, Splice, Track
 from sfu_fleet.ice import Address, IceAgent, MediaSocket
 from sfu_fleet.metrics import Metrics
-from sfu_fleet.native.build import NotBuiltError, library
+from sfu_fleet.native.addresses import sockaddr
+from sfu_fleet.native.build import NotBuiltError, load
 from sfu_fleet.rtp import RtpPacket
 
 # The longest that a packet of video waits for others to go with; the end of a frame and audio end the wait.
@@ -62,11 +59,6 @@ _DROPS: Final = {
 log = get_logger(__name__)
 ffi: Any = FFI()
 ffi.cdef(_INTERFACE)
-
-
-@cache
-def _load(path: Path) -> Any:  # noqa: ANN401 - a cffi library
-    return ffi.dlopen(str(path))
 
 
 class _Lane:
@@ -115,7 +107,7 @@ class NativePlane:
         Raises:
             NotBuiltError: there is no native plane on this machine.
         """
-        self._lib = _load(library())
+        self._lib = load(ffi)
         self._metrics = metrics
         self._socket = media_socket
         self._python = PythonPlane(media_socket, metrics)
@@ -382,13 +374,3 @@ def _take_counters(down: DownTrack) -> None:
     down.counters.packets, down.counters.octets, down.counters.resent = old.packets, old.octets, old.resent
     if down.rtx is not None:
         down.rtx.sequence = old.rtx_sequence & 0xFFFF
-
-
-def sockaddr(remote: Address) -> bytes:
-    """A UDP address as the kernel takes it (ip(7), ipv6(7))."""
-    if len(remote) == 4:
-        host, port, flow, scope = remote
-        packed = ipaddress.IPv6Address(str(host).partition("%")[0]).packed
-        return struct.pack("=H", socket.AF_INET6) + struct.pack("!HI", port, flow) + packed + struct.pack("=I", scope)
-    host, port = str(remote[0]), int(remote[1])
-    return struct.pack("=H", socket.AF_INET) + struct.pack("!H", port) + ipaddress.IPv4Address(host).packed + bytes(8)
