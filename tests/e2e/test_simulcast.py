@@ -7,12 +7,30 @@ from shared.stack.stack import LocalStack
 from tests.e2e.conftest import People
 from tests.support.room_client import guest
 from tests.support.sfu import sessions
-from tests.support.whep_player import watch
+from tests.support.whep_player import INTACT, watch
 
 pytestmark = pytest.mark.e2e
 
 # Enough for the smallest layer, not for the next one.
 NARROW = 250_000
+
+
+async def test_a_broken_picture_would_be_noticed(people: People) -> None:
+    page = (await people("Ana")).page
+    painted = """
+    (spots) => {
+      const canvas = new OffscreenCanvas(320, 180);
+      const context = canvas.getContext('2d');
+      context.fillStyle = 'rgb(0 136 0)';
+      context.fillRect(0, 0, 320, 180);
+      context.fillStyle = 'rgb(128 128 128)';
+      for (const [x, y] of spots) context.fillRect(x, y, 16, 16);
+      return (INTACT)(canvas, 320, 180);
+    }
+    """.replace("INTACT", INTACT.strip())
+    # A macroblock on the disc and in a corner, and one on the plain green.
+    assert await page.evaluate(painted, [[150, 90], [0, 0]]) is True
+    assert await page.evaluate(painted, [[64, 80]]) is False
 
 
 async def test_two_viewers_of_one_stream_get_what_their_ways_carry(
@@ -56,4 +74,7 @@ async def test_two_viewers_of_one_stream_get_what_their_ways_carry(
     fallen = by_session[wide.location.rsplit("/", 1)[1]]["adaptation"]["decisions"]
     assert {found["reason"] for found in fallen} & {"overuse", "loss", "queue"}
     for player in (wide, narrow):
+        shown, broken = await player.pictures()
+        assert shown > 30
+        assert broken == 0
         await player.path.__aexit__()
