@@ -117,7 +117,7 @@ def test_a_whole_packet_is_as_long_as_it_says() -> None:
     (packet,) = arrivals.take(1, 2)
     assert transport_feedback.parse(packet).base == 0
     for broken in (packet + bytes(4), packet[:-4], bytes((packet[0] ^ 0x40,)) + packet[1:], packet[:-1] + b"\xff"):
-        with pytest.raises(ValueError, match="long|not a packet"):
+        with pytest.raises(ValueError, match=r"long|not a packet"):
             transport_feedback.parse(broken)
 
 
