@@ -58,7 +58,7 @@ class Controller(Protocol):
     def note_rtt(self, rtt: float) -> None:
         """Take a round trip in milliseconds, of receiver reports."""
 
-    def probed(self, first: int, end: int) -> float:
+    def probed(self, first: int, end: int, now_us: int) -> float:
         """What a probe found in bit/s, of which the packets from `first` up to `end` were; 0.0: nothing for sure."""
 
     def raise_to(self, bitrate: float) -> None:
@@ -136,7 +136,7 @@ class Congestion:
         """Take a round trip in milliseconds, of receiver reports."""
         self._rtt = rtt
 
-    def probed(self, first: int, end: int) -> float:
+    def probed(self, first: int, end: int, now_us: int) -> float:  # noqa: ARG002 - the other one's log has short times
         """What a probe found in bit/s, of which the packets from `first` up to `end` were; 0.0: nothing for sure."""
         sent_first = sent_last = sent_bytes = last_size = 0
         packets = arrived_bytes = first_size = 0

@@ -14,16 +14,23 @@ class Departures(Protocol):
     def add(self, now_us: int, size: int) -> int:
         """Note a packet of `size` bytes that goes out now; its number, which is 16 bits wide."""
 
+    def probed(self) -> None:
+        """Note that what was noted last belongs to a probe."""
+
     @property
     def next(self) -> int:
         """The number (extended) that the next packet gets."""
+
+    @property
+    def probe_end(self) -> int:
+        """The number behind the latest packet of a probe."""
 
 
 class SentLog:
     """The latest packets in a ring. Numbers are extended; what goes on the wire is their last 16 bits."""
 
     def __init__(self, first: int = FIRST) -> None:
-        self.next = first
+        self.next = self.probe_end = first
         self._entries: list[tuple[int, int, int]] = [(-1, 0, 0)] * SIZE
 
     def add(self, now_us: int, size: int) -> int:
@@ -32,6 +39,10 @@ class SentLog:
         self.next = number + 1
         self._entries[number % SIZE] = number, now_us, size
         return number & 0xFFFF
+
+    def probed(self) -> None:
+        """What was noted last belongs to a probe."""
+        self.probe_end = self.next
 
     def extended(self, number: int) -> int:
         """The latest number given that reads like this on the wire; negative when there is none."""

@@ -16,8 +16,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-SOURCES: Final = tuple(Path(__file__).with_name(name) for name in ("plane.c", "intake.c"))
-FLAGS: Final = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-shared", "-fPIC", "-pthread")
+SOURCES: Final = tuple(Path(__file__).with_name(name) for name in ("plane.c", "intake.c", "congestion.c"))
+HEADERS: Final = (Path(__file__).with_name("departures.h"),)
+# Sums of doubles must be those of Python: no product and sum in one step.
+FLAGS: Final = ("-std=gnu11", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-shared", "-fPIC", "-pthread")
+LIBRARIES: Final = ("-lm",)
 _COMPILE_TIMEOUT_S: Final = 120
 
 
@@ -33,8 +36,8 @@ def library() -> Path:
     """
     if not sys.platform.startswith("linux"):
         raise NotBuiltError("the native plane needs Linux")
-    digest = hashlib.sha256(" ".join(FLAGS).encode())
-    for source in SOURCES:
+    digest = hashlib.sha256(" ".join(FLAGS + LIBRARIES).encode())
+    for source in (*SOURCES, *HEADERS):
         digest.update(source.read_bytes())
     name = f"plane-{digest.hexdigest()[:16]}-{sysconfig.get_platform()}.so"
     for folder in (SOURCES[0].parent, cache_folder()):
@@ -83,7 +86,7 @@ def _compile(target: Path) -> Path:
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             made = Path(folder) / target.name
             subprocess.run(  # noqa: S603 - the machine's own compiler
-                [*command, *FLAGS, "-o", str(made), *map(str, SOURCES)],
+                [*command, *FLAGS, "-o", str(made), *map(str, SOURCES), *LIBRARIES],
                 check=True,
                 capture_output=True,
                 text=True,

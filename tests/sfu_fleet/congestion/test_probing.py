@@ -59,7 +59,7 @@ class Prober:
             end = congestion.departures.next
             self.flow.run(probe.interval_s)
         self.flow.run(0.3)
-        found = congestion.probed(first, end)
+        found = congestion.probed(first, end, round(self.flow.now * 1e6))
         confirmed = self.controller.ended(self.flow.now, found, decreases=congestion.estimate().decreases)
         congestion.raise_to(confirmed)
 
