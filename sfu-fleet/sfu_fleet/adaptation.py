@@ -3,11 +3,12 @@
 There is no clock and no I/O in here, and no chance: the same inputs give the same decisions, so that a decision that
 somebody doubts can be replayed from its inputs.
 
-What is known of the way to a viewer is the viewer's own estimate (REMB, made by the receiver from delays in the manner
-of Google congestion control), and the loss and round trip times in its reports. A receiver cannot see more bandwidth
-than it is sent: Chromium's estimate ends at one and a half times what arrives. Where the next layer costs more than
-that, waiting for the estimate is waiting for ever. So a viewer who has been well for a while is given the next layer
-on trial, and what follows is judged by signs of congestion alone; failed trials become rarer.
+What is known of the way to a viewer is an estimate, made from delays in the manner of Google congestion control by us
+(from transport-wide feedback) or by the receiver (REMB), and the loss and round trip times in its reports. Neither can
+see more bandwidth than is used: an estimate ends at one and a half times what arrives. Where the next layer costs more
+than that, waiting for the estimate is waiting for ever. Ours is raised by probes. With a receiver's, a viewer who has
+been well for a while is given the next layer on trial, and what follows is judged by signs of congestion alone; failed
+trials become rarer.
 """
 
 from collections.abc import Sequence
@@ -62,10 +63,14 @@ class Reason(StrEnum):
 
 
 class Estimate(msgspec.Struct, frozen=True, tag="estimate"):
-    """Somebody's estimate of the bit/s that the way to the viewer carries: the viewer's by REMB, at present."""
+    """An estimate of the bit/s that the way to the viewer carries: ours, or the viewer's by REMB.
+
+    With `probing` probes look for what the estimate cannot see, so that no layer need be given on trial.
+    """
 
     at: float
     bitrate: int
+    probing: bool = False
 
 
 class Report(msgspec.Struct, frozen=True, tag="report"):
@@ -161,6 +166,7 @@ class Adaptation:
         self._sent_since = float("-inf")
         self._estimate = INITIAL_BITRATE
         self._estimated = False
+        self._probing = False
         self._loss = 0.0
         self._losses = LossWindow()
         self._rtt_ms: float | None = None
@@ -172,6 +178,14 @@ class Adaptation:
         self._fits_since: float | None = None
         self._went_up_at = float("-inf")
         self._went_down_at = float("-inf")
+
+    @property
+    def wanted(self) -> float:
+        """The estimate from which on the next layer would be given; 0.0 where there is none to give."""
+        ladder = self._ladder()
+        if self.layer is None or self.layer not in ladder[:-1]:
+            return 0.0
+        return HEADROOM * self._cost(ladder[ladder.index(self.layer) + 1])
 
     def feed(self, observed: Input) -> Decision | None:
         """Take an input; a decision, where it changes the layer."""
@@ -214,6 +228,7 @@ class Adaptation:
 
     def _on_estimate(self, observed: Estimate) -> Decision | None:
         before, self._estimate = self._estimate, observed.bitrate
+        self._probing = observed.probing
         fell = self._estimated and observed.bitrate < before * (1 - OVERUSE_FALL)
         self._estimated = True
         if fell:
@@ -270,7 +285,7 @@ class Adaptation:
         self._fits_since = (at if self._fits_since is None else self._fits_since) if fits else None
         if self._fits_since is not None and at - max(self._fits_since, self._well_since) >= FITS_FOR_S:
             return self._go_up(at, candidate, Reason.FITS)
-        if at - max(self._well_since, self._went_up_at) >= self._trial_after_s:
+        if not self._probing and at - max(self._well_since, self._went_up_at) >= self._trial_after_s:
             return self._go_up(at, candidate, Reason.TRIAL)
         return None
 

@@ -19,12 +19,14 @@ class Traffic:
     __slots__ = (
         "bytes_in",
         "bytes_out",
+        "feedbacks_in",
         "keyframe_requests_in",
         "keyframe_requests_out",
         "nacks_in",
         "nacks_out",
         "packets_in",
         "packets_out",
+        "packets_probed",
         "packets_resent",
         "rtcp_skipped",
         "send_failures",
@@ -34,27 +36,36 @@ class Traffic:
     def __init__(self) -> None:
         self.bytes_in = 0
         self.bytes_out = 0
+        self.feedbacks_in = 0
         self.keyframe_requests_in = 0
         self.keyframe_requests_out = 0
         self.nacks_in = 0
         self.nacks_out = 0
         self.packets_in = 0
         self.packets_out = 0
+        self.packets_probed = 0
         self.packets_resent = 0
         self.rtcp_skipped = 0
         self.send_failures = 0
         self.stun_checks = 0
 
+    @property
+    def all_packets_out(self) -> int:
+        """RTP packets sent to viewers for any reason."""
+        return self.packets_out + self.packets_resent + self.packets_probed
+
 
 _TRAFFIC_HELP = {
     "bytes_in": "Bytes of RTP received from publishers, decrypted",
     "bytes_out": "Bytes of SRTP sent to viewers",
+    "feedbacks_in": "Packets of transport-wide feedback received from viewers",
     "keyframe_requests_in": "PLI and FIR received from viewers",
     "keyframe_requests_out": "PLI and FIR sent to publishers",
     "nacks_in": "Sequence numbers that viewers reported missing",
     "nacks_out": "Sequence numbers that we reported missing to publishers",
     "packets_in": "RTP packets received from publishers",
-    "packets_out": "RTP packets sent to viewers, without those sent again",
+    "packets_out": "RTP packets sent to viewers, without those sent again for any reason",
+    "packets_probed": "RTP packets sent to a viewer again to see whether the way carries more",
     "packets_resent": "RTP packets sent to a viewer again",
     "rtcp_skipped": "RTCP packets of a kind that we do not read, or malformed",
     "send_failures": "Datagrams that the kernel did not take",

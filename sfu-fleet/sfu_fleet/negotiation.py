@@ -24,13 +24,15 @@ DEPENDENCY_DESCRIPTOR = "https://aomediacodec.github.io/av1-rtp-spec/#dependency
 # Extensions whose values mean the same to a viewer as to us, so that they travel on. The others describe one hop only.
 FORWARDED_EXTENSIONS = {"audio": (AUDIO_LEVEL,), "video": (VIDEO_ORIENTATION, DEPENDENCY_DESCRIPTOR)}
 # Ids in our own offers: the same for every viewer, so that one rewritten packet serves all of them.
-_OFFERED_IDS = {MID: 1, AUDIO_LEVEL: 2, VIDEO_ORIENTATION: 3, DEPENDENCY_DESCRIPTOR: 4}
+_OFFERED_IDS = {MID: 1, AUDIO_LEVEL: 2, VIDEO_ORIENTATION: 3, DEPENDENCY_DESCRIPTOR: 4, TRANSPORT_SEQUENCE: 5}
 _OFFERED_PAYLOAD_TYPES = {"opus": 111, "vp8": 96, "vp9": 98, "h264": 102, "av1": 104}
 _REPAIR = ("nack", "nack pli", "ccm fir")
 # What publishers get from us, and what viewers are asked for.
 _UPLINK_FEEDBACK = {"audio": ("transport-cc",), "video": (*_REPAIR, "goog-remb", "transport-cc")}
-_FEEDBACK = {"audio": (), "video": (*_REPAIR, "goog-remb")}
+_FEEDBACK = {"audio": ("transport-cc",), "video": (*_REPAIR, "goog-remb", "transport-cc")}
 
+# What viewers' packets carry, where they want it.
+_DOWNLINK_EXTENSIONS = {kind: (MID, TRANSPORT_SEQUENCE, *forwarded) for kind, forwarded in FORWARDED_EXTENSIONS.items()}
 # What a publisher is asked to tell us about each packet: which layer it is of, and its place among all packets.
 _UPLINK_EXTENSIONS = {
     "audio": (TRANSPORT_SEQUENCE,),
@@ -67,6 +69,11 @@ class TrackAgreement(msgspec.Struct, frozen=True):
     rids: tuple[str, ...] = ()
     ssrcs: tuple[int, ...] = ()
     rtx: Codec | None = None
+
+    @property
+    def transport_sequence(self) -> int:
+        """The id of the transport-wide number, where the peer also tells of it when packets came; else 0."""
+        return self.extensions.get(TRANSPORT_SEQUENCE, 0) if "transport-cc" in self.codec.feedback else 0
 
 
 class Agreement(msgspec.Struct, frozen=True):
@@ -137,7 +144,7 @@ def offer_viewer(outgoing: Sequence[Outgoing], local: LocalTransport, stream: st
     """Our offer to a viewer: payload types and extension ids are the same for all viewers of a codec."""
     writer = _Writer(local, setup="actpass", mixed=True)
     for mid, track in enumerate(outgoing):
-        extensions = {uri: _OFFERED_IDS[uri] for uri in (MID, *FORWARDED_EXTENSIONS[track.kind])}
+        extensions = {uri: _OFFERED_IDS[uri] for uri in _DOWNLINK_EXTENSIONS[track.kind]}
         codec = offered_codec(track)
         rtx = _offered_rtx(codec) if track.rtx_ssrc else None
         writer.accept(track.kind, str(mid), "sendonly", codec, extensions, reduced=True, rtx=rtx)
@@ -161,8 +168,7 @@ def accept_answer(outgoing: Sequence[Outgoing], answer: Description) -> Agreemen
         codec = _playable(track, media)
         if codec is None:
             continue
-        allowed = (MID, *FORWARDED_EXTENSIONS[track.kind])
-        extensions = {uri: _OFFERED_IDS[uri] for uri in allowed if uri in media.extensions}
+        extensions = {uri: _OFFERED_IDS[uri] for uri in _DOWNLINK_EXTENSIONS[track.kind] if uri in media.extensions}
         accepted.append(media)
         rtx = _rtx_of(media, codec) if track.rtx_ssrc else None
         tracks.append(TrackAgreement(track.kind, str(mid), codec, extensions, rtx=rtx))
@@ -198,8 +204,7 @@ def answer_viewer(outgoing: Sequence[Outgoing], offer: Description, local: Local
             writer.reject(media)
             continue
         track, codec = chosen[media.line]
-        wanted = (MID, *FORWARDED_EXTENSIONS[track.kind])
-        extensions = {uri: media.extensions[uri] for uri in wanted if uri in media.extensions}
+        extensions = {uri: media.extensions[uri] for uri in _DOWNLINK_EXTENSIONS[track.kind] if uri in media.extensions}
         agreed = msgspec.structs.replace(codec, feedback=_common(_FEEDBACK[track.kind], codec))
         rtx = _rtx_of(media, agreed) if track.rtx_ssrc else None
         writer.accept(track.kind, media.mid, "sendonly", agreed, extensions, reduced=media.rtcp_reduced, rtx=rtx)

@@ -249,12 +249,12 @@ class Rooms:
         """Watch over all sessions until cancelled."""
         clock = self._context.clock
         traffic = self._metrics.traffic
-        before, at = traffic.packets_out + traffic.packets_resent, clock()
+        before, at = traffic.all_packets_out, clock()
         while True:
             await asyncio.sleep(TICK_S)
             now = clock()
             self._metrics.loop_lag.observe(max(0.0, now - at - TICK_S))
-            sent = traffic.packets_out + traffic.packets_resent
+            sent = traffic.all_packets_out
             self.load_pps = round((sent - before) / (now - at))
             self._metrics.load.set(self.load_pps)
             before, at = sent, now

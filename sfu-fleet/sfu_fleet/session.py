@@ -5,12 +5,14 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 from structlog import get_logger
 
 from sfu_fleet.adaptation import Decision
+from sfu_fleet.bandwidth import BandwidthInfo
 from sfu_fleet.dtls import Certificate, DtlsState
 from sfu_fleet.ice import MediaSocket
 from sfu_fleet.metrics import Metrics
@@ -45,7 +47,10 @@ class LayerInfo(msgspec.Struct, frozen=True):
 
 
 class AdaptationInfo(msgspec.Struct, frozen=True):
-    """Which layer a viewer gets and is to get, what the viewer chose, and the latest decisions with their inputs."""
+    """Which layer a viewer gets and is to get, what the viewer chose, and the latest decisions with their inputs.
+
+    `bandwidth` is what is known of the way.
+    """
 
     layer: str | None
     target: str | None
@@ -53,6 +58,7 @@ class AdaptationInfo(msgspec.Struct, frozen=True):
     paused: bool
     switches: int
     decisions: list[Decision]
+    bandwidth: BandwidthInfo
 
 
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,7 +103,8 @@ class Identity(msgspec.Struct, frozen=True):
 class MediaContext(msgspec.Struct, frozen=True):
     """The parts of a worker that every session uses. `candidates` are our announced (address, port).
 
-    `cname` names us in RTCP: one for all that we send, so that viewers play audio and video in step.
+    `cname` names us in RTCP: one for all that we send, so that viewers play audio and video in step. `traces` is the
+    folder for what viewers' adaptations are fed, None for no such record.
     """
 
     media_socket: MediaSocket
@@ -107,6 +114,7 @@ class MediaContext(msgspec.Struct, frozen=True):
     cname: str
     clock: Callable[[], float]
     tcp_candidates: tuple[tuple[str, int], ...] = ()
+    traces: Path | None = None
 
 
 def new_session_id(worker_id: str) -> str:

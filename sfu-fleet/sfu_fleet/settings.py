@@ -71,6 +71,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     recordings: Annotated[
         str, setting("HEADRACE_SFU_RECORDINGS", "folder for recordings, made when the first one begins")
     ] = "recordings"
+    traces: Annotated[
+        str,
+        setting(
+            "HEADRACE_SFU_TRACES",
+            "folder for a file per viewer with all that layers were decided on, for `python -m sfu_fleet.replay`; none "
+            "by default",
+        ),
+    ] = ""
     drain_deadline_s: Annotated[
         float, setting("HEADRACE_SFU_DRAIN_DEADLINE_S", "seconds that a drain may take", gt=0)
     ] = 5.0

@@ -5,7 +5,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from sfu_fleet import rtcp, sdp
-from sfu_fleet.adaptation import Adaptation, Choice, Decision, Estimate, Input, Layers, Reason, Report
+from sfu_fleet.adaptation import Adaptation, Choice, Decision, Input, Layers, Reason, Report
+from sfu_fleet.bandwidth import Bandwidth
 from sfu_fleet.dtls import DtlsState
 from sfu_fleet.errors import SdpRefused, UnknownLayer
 from sfu_fleet.forwarder import DownTrack, PacketFormat, PacketPlane
@@ -20,10 +21,19 @@ from sfu_fleet.negotiation import (
     offer_viewer,
 )
 from sfu_fleet.publisher import Publisher
-from sfu_fleet.rtcp import BitrateEstimate, KeyframeRequest, Nack, ReceiverReport, ReceptionReport, SenderReport
+from sfu_fleet.rtcp import (
+    BitrateEstimate,
+    KeyframeRequest,
+    Nack,
+    ReceiverReport,
+    ReceptionReport,
+    SenderReport,
+    TransportFeedback,
+)
 from sfu_fleet.rtx import RetransmissionStream
 from sfu_fleet.session import AdaptationInfo, Identity, MediaContext, Session, SessionInfo, State
 from sfu_fleet.switching import UPWARD_PATIENCE_S, LayerSwitch
+from sfu_fleet.traces import RecordedAdaptation
 from sfu_fleet.uplink import Layer, UplinkTrack
 
 # Sender reports whose time of sending is remembered for round trip times.
@@ -75,7 +85,9 @@ class Subscriber(Session):
         self.legs: list[Leg] = []
         self._tracks: tuple[TrackAgreement, ...] = ()
         self.rtt_ms: float | None = None
-        self.adaptation = Adaptation()
+        traces = context.traces
+        self.adaptation = RecordedAdaptation(traces / f"{self.id}.jsonl") if traces is not None else Adaptation()
+        self.bandwidth = Bandwidth(None, self.created_at, None)
         self.decisions: deque[Decision] = deque(maxlen=_REMEMBERED_DECISIONS)
         self._video: Leg | None = None
         self._choice = Choice(self.created_at)
@@ -88,6 +100,7 @@ class Subscriber(Session):
                 self.sdp = agreement.sdp
                 self._agreed(agreement)
         except BaseException:
+            self._end_trace()
             context.media_socket.remove(self.transport.agent)
             raise
 
@@ -128,8 +141,10 @@ class Subscriber(Session):
         for packet in packets:
             if isinstance(packet, Nack):
                 self._on_nack(packet, now)
+            elif isinstance(packet, TransportFeedback):
+                self._on_feedback(packet, now)
             elif isinstance(packet, BitrateEstimate):
-                self._adapt(Estimate(now, packet.bitrate))
+                self._adapt(self.bandwidth.on_remb(packet.bitrate, now))
             elif isinstance(packet, KeyframeRequest):
                 self._on_keyframe_request(packet)
             elif isinstance(packet, ReceiverReport | SenderReport):
@@ -145,6 +160,8 @@ class Subscriber(Session):
             bitrates = [layer.rate.rate(now) if layer.active(now) else 0 for layer in self._video.uplink.layers]
             sent = self._video.switch.layer
             self._adapt(Layers(now, tuple(bitrates), None if sent is None else sent.index))
+            # What was decided last has its keyframe to wait for: until then there is nothing more to find out.
+            self.bandwidth.look(now, self.adaptation.wanted if sent is self._video.switch.target else 0.0)
 
     def choose(self, layer: str | None, *, paused: bool = False) -> None:
         """Take the viewer's choice: at most that layer, no video at all, or with neither what the way carries.
@@ -165,6 +182,8 @@ class Subscriber(Session):
     def finish(self) -> None:
         """Stop media and say good-bye."""
         self.publisher.sender_report_listeners.pop(self.id, None)
+        self.bandwidth.close()
+        self._end_trace()
         for leg in self.legs:
             leg.switch.close()
         if self.legs:
@@ -196,8 +215,33 @@ class Subscriber(Session):
         for leg, track in zip(self.legs, agreement.tracks, strict=True):
             if track.rtx is not None:
                 leg.down.rtx = RetransmissionStream(track.rtx.payload_type, rtx_ssrcs[track.kind])
+        if any(track.transport_sequence for track in agreement.tracks):
+            self._estimate_bandwidth(agreement.tracks)
         self.state = State.CONNECTING
         self.transport.start(agreement.peer.fingerprints, dtls_client=agreement.dtls_client)
+
+    def _end_trace(self) -> None:
+        if isinstance(self.adaptation, RecordedAdaptation):
+            self.adaptation.close()
+
+    def _estimate_bandwidth(self, tracks: Sequence[TrackAgreement]) -> None:
+        """All packets to this viewer are numbered together, those of tracks whose packets have room for a number."""
+        controller = self._plane.congestion()
+        for leg, track in zip(self.legs, tracks, strict=True):
+            if track.transport_sequence:
+                leg.down.departures = controller.departures
+        video = self._video
+        probes = video is not None and video.down.rtx is not None and video.down.departures is not None
+        self.bandwidth = Bandwidth(controller, self.created_at, self._send_burst if probes else None)
+
+    def _send_burst(self, size: int) -> None:
+        leg = self._video
+        if leg is not None and leg.switch.layer is not None:
+            self._plane.probe(leg.switch.layer.track, leg.down, size)
+
+    def _on_feedback(self, feedback: TransportFeedback, now: float) -> None:
+        self._traffic.feedbacks_in += 1
+        self._adapt(self.bandwidth.on_feedback(feedback.packet, now))
 
     def _make_leg(self, uplink: UplinkTrack, down: DownTrack) -> Leg:
         leg = Leg(uplink, down, LayerSwitch(self.id, self._plane, down, lambda: self._on_switched(leg)))
@@ -211,9 +255,9 @@ class Subscriber(Session):
         # The new layer's clock at once: between the reports its timestamps are a guess.
         self._report(leg)
 
-    def _adapt(self, observed: Input) -> None:
+    def _adapt(self, observed: Input | None) -> None:
         """Feed the controller and do what it decides."""
-        decision = self.adaptation.feed(observed)
+        decision = self.adaptation.feed(observed) if observed is not None else None
         if decision is None or self._video is None:
             return
         self.decisions.append(decision)
@@ -235,6 +279,7 @@ class Subscriber(Session):
             paused=self._choice.paused,
             switches=leg.switch.switches,
             decisions=list(self.decisions),
+            bandwidth=self.bandwidth.info(self.context.clock()),
         )
 
     def _leg(self, ssrc: int) -> Leg | None:
@@ -268,6 +313,7 @@ class Subscriber(Session):
         if sent_at is not None:
             # RFC 3550, section 6.4.1: now - LSR - DLSR, with our own clock for LSR.
             rtt_ms = self.rtt_ms = max(0.0, round((now - sent_at - report.delay / 65536) * 1000, 1))
+            self.bandwidth.on_round_trip(rtt_ms)
         if leg is self._video:
             self._adapt(Report(now, report.highest_sequence, report.lost, rtt_ms))
 
@@ -307,4 +353,5 @@ def _format(uplink: TrackAgreement, viewer: TrackAgreement) -> PacketFormat:
         for uri in FORWARDED_EXTENSIONS[viewer.kind]
         if uri in uplink.extensions and uri in viewer.extensions
     )
-    return PacketFormat(viewer.codec.payload_type, viewer.extensions.get(MID, 0), viewer.mid, forwarded)
+    mid_id = viewer.extensions.get(MID, 0)
+    return PacketFormat(viewer.codec.payload_type, mid_id, viewer.mid, forwarded, viewer.transport_sequence)

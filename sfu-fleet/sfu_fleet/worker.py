@@ -71,6 +71,7 @@ class SfuWorker:
                 f"headrace-{random_ice_string(8)}",
                 loop.time,
                 tcp_candidates=candidates if settings.media_tcp else (),
+                traces=Path(settings.traces) if settings.traces else None,
             )
             self.events = StreamEvents(RoomLog(redis), settings.instance, self.metrics)
             self.rooms = Rooms(

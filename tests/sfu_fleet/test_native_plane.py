@@ -44,7 +44,7 @@ class Scene:
         self.ragged = ragged
         self.rng = random.Random(seed)
         self.keys = [SrtpKeys(profile, "", b"", self.rng.randbytes(PROFILES[profile])) for _ in range(6)]
-        self.formats = [PacketFormat(96, 0, "", ()), PacketFormat(101, 3, "0", ((4, 5),))]
+        self.formats = [PacketFormat(96, 0, "", ()), PacketFormat(101, 3, "0", ((4, 5),), 6)]
         self.script = list(self._steps())
 
     def _steps(self) -> Iterator[tuple[Any, ...]]:
@@ -62,6 +62,8 @@ class Scene:
                 yield "switch", self.rng.randrange(6)
             elif draw < 0.12:
                 yield "resend", self.rng.randrange(6), [self.rng.randrange(40) for _ in range(5)]
+            elif draw < 0.16:
+                yield "probe", self.rng.choice((0, 1, 1, 2, 3, 5)), self.rng.randrange(1, 9_000)
             else:
                 sequences[layer] += 1 if self.rng.random() < 0.95 else self.rng.randrange(1, 4)
                 place = sequences[layer] - (self.rng.randrange(1, 5) if self.rng.random() < 0.03 else 0)
@@ -93,7 +95,7 @@ class Scene:
             self.met: set[int] = set()
             try:
                 for step in self.script:
-                    if step[0] == "resend":
+                    if step[0] in {"resend", "probe"}:
                         # What is sent again does not wait for what is on its way for the first time.
                         await settled(plane)
                     self._step(plane, step, sockets)
@@ -114,6 +116,8 @@ class Scene:
                 down.timestamp_offset = 77 * viewer
                 if viewer % 3:
                     down.rtx = RetransmissionStream(97, 2000 + viewer)
+                if down.format.transport_id:
+                    down.departures = plane.congestion().departures
                 self.downs[viewer] = 0, down
                 self.met.add(viewer)
                 plane.attach(self.tracks[0], down)
@@ -127,6 +131,9 @@ class Scene:
                 track = self.tracks[layer]
                 numbers = [(track.highest - back + down.sequence_offset) & 0xFFFF for back in behind]
                 plane.resend(track, down, numbers, 1.0)
+            case ("probe", viewer, size) if viewer in self.downs:
+                layer, down = self.downs[viewer]
+                plane.probe(self.tracks[layer], down, size)
             case ("packet", layer, place, keyframe, marker, payload):
                 packet = rtp.parse(rtp_packet(place & 0xFFFF, timestamp=place * 3, payload=payload, marker=marker))
                 plane.forward(self.tracks[layer], packet, place, place * 3, keyframe=keyframe)
@@ -198,9 +205,20 @@ async def test_both_planes_send_the_same_bytes_in_the_same_order(
         sent, metrics = await scene.play("native", monkeypatch, **options)
         assert [len(packets) for packets in sent] == [len(packets) for packets in expected]
         assert sent == expected
-        for name in ("packets_out", "bytes_out", "packets_resent", "send_failures"):
+        for name in ("packets_out", "bytes_out", "packets_resent", "packets_probed", "send_failures"):
             assert getattr(metrics.traffic, name) == getattr(counted.traffic, name), name
         assert metrics.drops == counted.drops
+    opened = [decrypted(packets, keys) for packets, keys in zip(expected, scene.keys, strict=True)]
+    for viewer, packets in enumerate(opened):
+        numbers = [found[6] for packet in packets if 6 in (found := rtp.extensions(rtp.parse(packet)))]
+        assert len(numbers) == (len(packets) if viewer % 2 else 0)
+        firsts = list(dict.fromkeys(numbers))
+        assert firsts == [(2_048 + index).to_bytes(2, "big") for index in range(len(firsts))]
+        if viewer % 3:
+            assert firsts == numbers
+        else:
+            # Sent again as it was, a packet keeps its number.
+            assert len(set(zip((packet[2:4] for packet in packets), numbers, strict=False))) == len(firsts)
 
 
 @needs_compiler
@@ -237,6 +255,44 @@ def without_padding(packet: bytes) -> bytes:
         return packet
     assert 1 <= packet[-1] <= 24
     return bytes((packet[0] & ~0x20,)) + packet[1 : -packet[-1]]
+
+
+@needs_compiler
+@pytest.mark.parametrize("kind", ["python", "native"])
+async def test_a_probe_is_the_latest_packets_again_and_as_long_as_asked_for(kind: str) -> None:
+    metrics = Metrics()
+    media_socket = await MediaSocket.open("127.0.0.1", 0, metrics)
+    plane: PacketPlane = (NativePlane if kind == "native" else PythonPlane)(media_socket, metrics)
+    keys = SrtpKeys(Policy.SRTP_PROFILE_AEAD_AES_256_GCM, "", b"", bytes(44))
+    departures = plane.congestion().departures
+    with viewers(1) as (sock,):
+        try:
+            track = Track(starts_at_keyframe=False)
+            transport: Any = SimpleNamespace(outbound=Outbound(keys), agent=Agent(sock.getsockname()))
+            # One with an element that needs the two-byte form of header extensions.
+            down = DownTrack(transport, 1000, PacketFormat(96, 1, "0", ((4, 5),), 6))
+            down.rtx, down.departures = RetransmissionStream(97, 2000), departures
+            plane.attach(track, down)
+            plane.probe(track, down, 5_000)
+            for sequence in range(3):
+                extension = rtp.pack_extensions({4: bytes(20)} if sequence == 2 else {})
+                data = rtp_packet(sequence, payload=bytes(1000), extension=extension)
+                plane.forward(track, rtp.parse(data), sequence, 9, keyframe=False)
+            await settled(plane)
+            for _ in range(4):
+                plane.probe(track, down, 1_500)
+            await settled(plane)
+            assert departures.next == departures.probe_end
+            packets = [rtp.parse(packet) for packet in decrypted(list(drain(sock)), keys)]
+            assert [packet.payload_type for packet in packets] == [96] * 3 + [97] * 6
+            numbers = [int.from_bytes(rtp.extensions(packet)[6], "big") for packet in packets]
+            assert numbers == list(range(departures.next - 9, departures.next))
+            assert all(rtp.extensions(packet)[1] == b"0" for packet in packets)
+            assert metrics.traffic.packets_probed == 6
+            assert metrics.traffic.packets_out == 3
+        finally:
+            plane.close()
+            media_socket.close()
 
 
 @needs_compiler

@@ -7,6 +7,10 @@
  * of RTP padding (RFC 3550, section 5.1) make packets of nearly equal size equal. A burst of a lane goes out in turns, so
  * that a keyframe to a thousand viewers holds up neither audio nor other rooms for longer than a turn.
  *
+ * Where a viewer's transport has transport-wide numbers, each packet gets the next one as it is encrypted, and the log of
+ * departures.h says when. One that is sent again as it was keeps its number: other bytes under the same SRTP index would
+ * give an AES-GCM key away.
+ *
  * Encryption is a function pointer (libsrtp's srtp_protect), so this file needs the C library and nothing else.
  */
 #define _GNU_SOURCE
@@ -21,6 +25,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
+
+#include "departures.h"
 
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
@@ -43,6 +49,8 @@ enum {
     TURN_PACKETS = 16,     /* of a lane, to each viewer; more when MAX_PENDING comes near */
     TURN_NS = 5000000,
     RESENDS_PER_SECOND = 400,
+    PROBE_HISTORY = 16,    /* a probe sends the latest packets again, and these more than once if it must */
+    PROBE_PACKETS = 32,    /* of one burst at most */
     SEND_PATIENCE_MS = 50,
 };
 
@@ -56,7 +64,7 @@ struct counters {
 
 struct totals {
     uint64_t packets_out, bytes_out, packets_resent, send_failures, protect_failures, nack_unknown, nack_budget,
-        queue_overflows, system_calls, trains, waits, batches, turns, padding_bytes, pending, processed;
+        queue_overflows, system_calls, trains, waits, batches, turns, padding_bytes, pending, packets_probed, processed;
 };
 
 struct viewer {
@@ -70,15 +78,19 @@ struct viewer {
     uint8_t rtx_type;
     uint16_t picture_shift, base_shift;
     struct counters *counters;
+    struct departures *departures; /* of the viewer's transport; NULL: its packets have no transport-wide numbers */
+    uint32_t *numbers;             /* of those that may be sent again as they were, by place in the history */
+    int probe_debt;                /* bytes that a probe has asked for and not been given */
     int64_t resend_window_ms;
     int resend_budget;
     struct lane *lane;
     int index;
 };
 
-/* Where a packet has its picture numbers (picture_ids.py), counted from its start; 0: nowhere. */
+/* Where a packet has its picture numbers (picture_ids.py) and its transport-wide number, counted from its start; 0:
+ * nowhere. */
 struct marks {
-    uint16_t picture_at, base_at;
+    uint16_t picture_at, base_at, transport_at;
     uint8_t wide;
 };
 
@@ -103,7 +115,7 @@ struct lane {
     struct lane *next_busy;
 };
 
-enum kind { PACKET, ATTACH, BEGIN, DETACH, MOVE, RESEND, DISCARD };
+enum kind { PACKET, ATTACH, BEGIN, DETACH, MOVE, RESEND, PROBE, DISCARD };
 
 struct job {
     struct job *next;
@@ -123,6 +135,7 @@ struct job {
 struct plane {
     int fd, gso, padding, stopping, urgent, queued;
     int64_t window_ns, next_turn_ns; /* the latter 0 when nothing waits for its turn */
+    int64_t now_us;                  /* when what is being encrypted is taken to leave */
     protect_function protect;
     pthread_t thread;
     pthread_mutex_t lock;
@@ -246,6 +259,32 @@ static int wrap(uint8_t *packet, const struct stored *stored, struct viewer *vie
     return stored->size + 2;
 }
 
+/* What the viewer's memory says of a packet's transport-wide number when it is the number's: which cycle of the history
+ * the packet is of, never 0, above the number. */
+static uint32_t numbered(int64_t sequence, uint16_t number) {
+    return ((uint32_t)(sequence / HISTORY) % 0xFFFF + 1) << 16 | number;
+}
+
+/* Whether a packet that is sent again as it was can have the number that it had. */
+static int remembers(const struct viewer *viewer, const struct stored *stored) {
+    if (!viewer->numbers || !stored->marks.transport_at) return 1;
+    return viewer->numbers[stored->sequence & (HISTORY - 1)] >> 16 == numbered(stored->sequence, 0) >> 16;
+}
+
+/* Writes a packet's transport-wide number: a new one, unless it has one already and goes out as it was. */
+static void write_number(struct plane *plane, struct viewer *viewer, const struct stored *stored, uint8_t *packet,
+                         int length) {
+    uint16_t number;
+    uint32_t *known = viewer->numbers ? &viewer->numbers[stored->sequence & (HISTORY - 1)] : NULL;
+    if (known && remembers(viewer, stored)) {
+        number = (uint16_t)*known;
+    } else {
+        number = departures_add(viewer->departures, plane->now_us, (unsigned)length);
+        if (known) *known = numbered(stored->sequence, number);
+    }
+    put16(packet + stored->marks.transport_at, number);
+}
+
 /* Encrypts a packet for a viewer behind what waits in the arena, as a part of the viewer's train where it fits. */
 static int emit(struct plane *plane, struct viewer *viewer, const struct stored *stored, int again,
                 struct mmsghdr **train) {
@@ -268,6 +307,7 @@ static int emit(struct plane *plane, struct viewer *viewer, const struct stored 
         length -= stored->padding;
         packet[0] &= (uint8_t)~0x20;
     }
+    if (viewer->departures && stored->marks.transport_at) write_number(plane, viewer, stored, packet, length);
     if (plane->protect(viewer->srtp, packet, &length)) {
         plane->totals.protect_failures++;
         return 0;
@@ -364,6 +404,7 @@ static void send_pending(struct plane *plane, struct lane *lane, int count) {
     for (int v = 0; v < lane->count; v++) {
         struct viewer *viewer = lane->viewers[v];
         struct mmsghdr *train = NULL;
+        if (viewer->departures) plane->now_us = now_ns() / 1000;
         for (int p = 0; p < count; p++) {
             const struct stored *packet = pending_at(lane, p);
             if (viewer->first < 0 || packet->sequence < viewer->first) continue;
@@ -441,7 +482,8 @@ static void take_resend(struct plane *plane, struct job *job) {
     struct viewer *viewer = job->viewer;
     struct lane *lane = viewer->lane;
     if (!lane) return;
-    int64_t now_ms = now_ns() / 1000000;
+    plane->now_us = now_ns() / 1000;
+    int64_t now_ms = plane->now_us / 1000;
     if (now_ms - viewer->resend_window_ms >= 1000) {
         viewer->resend_window_ms = now_ms;
         viewer->resend_budget = RESENDS_PER_SECOND;
@@ -454,7 +496,8 @@ static void take_resend(struct plane *plane, struct job *job) {
         int64_t sequence = lane->highest - (int64_t)(uint16_t)(lane->highest + viewer->sequence_offset - number);
         struct stored *slot = &lane->history[sequence & (HISTORY - 1)];
         /* Nobody can miss what nobody has been sent. */
-        if (viewer->first < 0 || sequence < viewer->first || !slot->body || slot->sequence != sequence || slot->waits) {
+        if (viewer->first < 0 || sequence < viewer->first || !slot->body || slot->sequence != sequence || slot->waits ||
+            !remembers(viewer, slot)) {
             plane->totals.nack_unknown++;
             continue;
         }
@@ -468,6 +511,33 @@ static void take_resend(struct plane *plane, struct job *job) {
             viewer->counters->resent++;
         }
     }
+}
+
+/* A burst of a probe: the latest packets again, as retransmissions, as many bytes as are asked for. */
+static void take_probe(struct plane *plane, struct job *job) {
+    struct viewer *viewer = job->viewer;
+    struct lane *lane = viewer->lane;
+    if (!lane || !viewer->departures || !viewer->rtx_type || viewer->first < 0 || lane->highest < viewer->first) return;
+    int64_t span = lane->highest - viewer->first + 1;
+    if (span > PROBE_HISTORY) span = PROBE_HISTORY;
+    struct mmsghdr *train = NULL;
+    plane->now_us = now_ns() / 1000;
+    viewer->probe_debt += job->size;
+    for (int i = 0; i < PROBE_PACKETS && viewer->probe_debt > 0; i++) {
+        int64_t sequence = lane->highest - i % span;
+        struct stored *slot = &lane->history[sequence & (HISTORY - 1)];
+        if (!slot->body || slot->sequence != sequence || slot->waits || slot->size + 2 > MAX_PACKET) continue;
+        if (!emit(plane, viewer, slot, 1, &train)) continue;
+        viewer->probe_debt -= slot->size + 2;
+        plane->totals.packets_probed++;
+    }
+    if (viewer->probe_debt > 0) viewer->probe_debt = 0;
+    departures_probed(viewer->departures);
+}
+
+static void free_viewer(struct viewer *viewer) {
+    free(viewer->numbers);
+    free(viewer);
 }
 
 static void take_attach(struct job *job) {
@@ -492,7 +562,7 @@ static void take_detach(struct job *job) {
         lane->viewers[viewer->index] = last;
         last->index = viewer->index;
     }
-    free(viewer);
+    free_viewer(viewer);
 }
 
 static void discard_lane(struct plane *plane, struct lane *lane) {
@@ -503,7 +573,7 @@ static void discard_lane(struct plane *plane, struct lane *lane) {
         }
     }
     for (int i = 0; i < HISTORY; i++) free(lane->history[i].body);
-    for (int v = 0; v < lane->count; v++) free(lane->viewers[v]);
+    for (int v = 0; v < lane->count; v++) free_viewer(lane->viewers[v]);
     free(lane->viewers);
     free(lane);
 }
@@ -537,6 +607,7 @@ static void run_jobs(struct plane *plane, struct job *job, int stopping) {
                 viewer->address_size = job->address_size;
                 break;
             case RESEND: take_resend(plane, job); break;
+            case PROBE: take_probe(plane, job); break;
             case DISCARD:
                 flush_lane(plane, job->lane);
                 flush_messages(plane);
@@ -660,17 +731,20 @@ struct lane *plane_lane(void) {
     return lane;
 }
 
-/* `address` is a sockaddr; `first` is -1 when `plane_begin` will say. What it returns is valid until `plane_detach`. */
+/* `address` is a sockaddr; `first` is -1 when `plane_begin` will say; `departures` is NULL where the transport has no
+ * numbers, and else outlives the viewer. What it returns is valid until `plane_detach`. */
 struct viewer *plane_attach(struct plane *plane, struct lane *lane, void *srtp, int fd, const void *address,
                             int address_size, uint32_t ssrc, int64_t first, int64_t sequence_offset, uint32_t timestamp_offset,
                             uint16_t picture_shift, uint16_t base_shift, uint8_t rtx_type, uint32_t rtx_ssrc,
-                            struct counters *counters) {
+                            struct counters *counters, struct departures *departures) {
     if (address_size <= 0 || (size_t)address_size > sizeof(struct sockaddr_storage)) return NULL;
     struct job *job = new_job(ATTACH, 0);
     struct viewer *viewer = calloc(1, sizeof *viewer);
-    if (!job || !viewer) {
+    uint32_t *numbers = departures && !(rtx_type & 0x7F) ? calloc(HISTORY, sizeof *numbers) : NULL;
+    if (!job || !viewer || (departures && !(rtx_type & 0x7F) && !numbers)) {
         free(job);
         free(viewer);
+        free(numbers);
         return NULL;
     }
     viewer->srtp = srtp;
@@ -686,6 +760,8 @@ struct viewer *plane_attach(struct plane *plane, struct lane *lane, void *srtp, 
     viewer->rtx_type = rtx_type & 0x7F;
     viewer->rtx_ssrc = rtx_ssrc;
     viewer->counters = counters;
+    viewer->departures = departures;
+    viewer->numbers = numbers;
     job->lane = lane;
     job->viewer = viewer;
     enqueue(plane, job, 0);
@@ -731,13 +807,15 @@ int plane_discard(struct plane *plane, struct lane *lane) {
     return 0;
 }
 
-/* 0; -1 when the packet cannot be taken. Places of picture numbers are 0 where there is none; `urgent`: what is queued
- * goes out now. */
+/* 0; -1 when the packet cannot be taken. Places of numbers are 0 where there is none; `urgent`: what is queued goes out
+ * now. */
 int plane_forward(struct plane *plane, struct lane *lane, const void *body, int size, int payload_size,
-                  int64_t sequence, uint32_t timestamp, int picture_at, int wide, int base_at, int urgent) {
+                  int64_t sequence, uint32_t timestamp, int picture_at, int wide, int base_at, int transport_at,
+                  int urgent) {
     if (size < 12 || size > MAX_PACKET || sequence < 0) return -1;
     if (payload_size < 0 || payload_size > size - 12) return -1;
     if (picture_at < 0 || picture_at + 1 + (wide != 0) > size || base_at < 0 || base_at + 1 > size) return -1;
+    if (transport_at && (transport_at < 12 || transport_at + 2 > size - payload_size)) return -1;
     if (__atomic_load_n(&plane->queued, __ATOMIC_RELAXED) >= MAX_QUEUED) {
         plane->totals.queue_overflows++;
         return -1;
@@ -749,7 +827,7 @@ int plane_forward(struct plane *plane, struct lane *lane, const void *body, int 
     job->timestamp = timestamp;
     job->size = (uint16_t)size;
     job->payload_size = (uint16_t)payload_size;
-    job->marks = (struct marks){(uint16_t)picture_at, (uint16_t)base_at, (uint8_t)(wide != 0)};
+    job->marks = (struct marks){(uint16_t)picture_at, (uint16_t)base_at, (uint16_t)transport_at, (uint8_t)(wide != 0)};
     memcpy(job->data, body, (size_t)size);
     enqueue(plane, job, urgent);
     return 0;
@@ -763,6 +841,17 @@ int plane_resend(struct plane *plane, struct viewer *viewer, const uint16_t *num
     job->viewer = viewer;
     job->size = (uint16_t)count;
     memcpy(job->data, numbers, (size_t)count * sizeof *numbers);
+    enqueue(plane, job, 1);
+    return 0;
+}
+
+/* A burst of so many bytes, sent now: what the viewer has been sent lately, as retransmissions. */
+int plane_probe(struct plane *plane, struct viewer *viewer, int bytes) {
+    if (bytes <= 0 || bytes > 0xFFFF) return -1;
+    struct job *job = new_job(PROBE, 0);
+    if (!job) return -1;
+    job->viewer = viewer;
+    job->size = (uint16_t)bytes;
     enqueue(plane, job, 1);
     return 0;
 }

@@ -15,12 +15,14 @@ from cffi import FFI  # type: ignore[import-untyped]
 from structlog import get_logger
 
 from sfu_fleet import picture_ids
+from sfu_fleet.congestion.estimator import Controller
 from sfu_fleet.dtls import PROTECT, RtpContext
 from sfu_fleet.forwarder import Counters, DownTrack, PacketFormat, Position, PythonPlane, Splice, Track
 from sfu_fleet.ice import Address, IceAgent, MediaSocket
 from sfu_fleet.metrics import Metrics
 from sfu_fleet.native.addresses import sockaddr
 from sfu_fleet.native.build import NotBuiltError, load
+from sfu_fleet.native.congestion import NativeCongestion, NativeDepartures
 from sfu_fleet.rtp import RtpPacket
 
 # The longest that a packet of video waits for others to go with; the end of a frame and audio end the wait.
@@ -30,7 +32,8 @@ REFRESH_S: Final = 0.1
 _INTERFACE: Final = """
 struct counters { uint64_t packets, octets, resent; uint32_t rtx_sequence; };
 struct totals { uint64_t packets_out, bytes_out, packets_resent, send_failures, protect_failures, nack_unknown,
-    nack_budget, queue_overflows, system_calls, trains, waits, batches, turns, padding_bytes, pending, processed; };
+    nack_budget, queue_overflows, system_calls, trains, waits, batches, turns, padding_bytes, pending, packets_probed,
+    processed; };
 struct plane *plane_open(int fd, void *protect, int64_t window_ns, int use_gso, int padding);
 void plane_close(struct plane *);
 int plane_uses_trains(const struct plane *);
@@ -38,17 +41,19 @@ void plane_totals(struct plane *, struct totals *);
 struct lane *plane_lane(void);
 struct viewer *plane_attach(struct plane *, struct lane *, void *srtp, int fd, const char *address, int address_size,
     uint32_t ssrc, int64_t first, int64_t sequence_offset, uint32_t timestamp_offset, uint16_t picture_shift,
-    uint16_t base_shift, uint8_t rtx_type, uint32_t rtx_ssrc, struct counters *);
+    uint16_t base_shift, uint8_t rtx_type, uint32_t rtx_ssrc, struct counters *,
+    struct departures *);
 int plane_begin(struct plane *, struct viewer *, int64_t first, int64_t sequence_offset);
 int plane_detach(struct plane *, struct viewer *);
 int plane_move(struct plane *, struct viewer *, int fd, const char *address, int address_size);
 int plane_discard(struct plane *, struct lane *);
 int plane_forward(struct plane *, struct lane *, const char *body, int size, int payload_size, int64_t sequence,
-    uint32_t timestamp, int picture_at, int wide, int base_at, int urgent);
+    uint32_t timestamp, int picture_at, int wide, int base_at, int transport_at, int urgent);
 int plane_resend(struct plane *, struct viewer *, const uint16_t *numbers, int count);
+int plane_probe(struct plane *, struct viewer *, int bytes);
 """
 # Totals of the thread -> counters of `Traffic`, and -> reasons of drops.
-_TRAFFIC: Final = ("packets_out", "bytes_out", "packets_resent", "send_failures")
+_TRAFFIC: Final = ("packets_out", "bytes_out", "packets_resent", "packets_probed", "send_failures")
 _DROPS: Final = {
     "protect_failures": "srtp_protect",
     "nack_unknown": "nack_unknown",
@@ -72,7 +77,7 @@ class _Lane:
 
 
 class _Viewer:
-    """One down track on the thread. The thread uses `context` and `counters`, which live as long as this does."""
+    """One down track on the thread. The thread uses `context`, `counters` and `departures`: they live as long."""
 
     def __init__(
         self,
@@ -80,12 +85,14 @@ class _Viewer:
         lane: _Lane,
         context: RtpContext,
         counters: Any,  # noqa: ANN401 - a cffi struct
+        departures: NativeDepartures | None,
         remote: Address,
     ) -> None:
         self.track = track
         self.lane = lane
         self.context = context
         self.counters = counters
+        self.departures = departures
         self.remote = remote
         self.handle: Any = None
 
@@ -164,7 +171,8 @@ class NativePlane:
         if lane is None:
             lane = self._lanes[track][down.format] = _Lane(self._made(self._lib.plane_lane()))
         _give_counters(down)
-        viewer = _Viewer(track, lane, outbound.rtp_context, down.counters, remote)
+        departures = down.departures if isinstance(down.departures, NativeDepartures) else None
+        viewer = _Viewer(track, lane, outbound.rtp_context, down.counters, departures, remote)
         address = sockaddr(remote)
         viewer.handle = self._made(
             self._lib.plane_attach(
@@ -183,6 +191,7 @@ class NativePlane:
                 down.rtx.payload_type if down.rtx is not None else 0,
                 down.rtx.ssrc if down.rtx is not None else 0,
                 viewer.counters,
+                ffi.cast("struct departures *", departures.address if departures is not None else 0),
             )
         )
         self.queued += 1
@@ -251,6 +260,7 @@ class NativePlane:
                 start + marks.picture_at if marks.picture_at >= 0 else 0,
                 marks.wide,
                 start + marks.base_at if marks.base_at >= 0 else 0,
+                packet_format.transport_at(body),
                 urgent,
             )
             if status:
@@ -277,6 +287,17 @@ class NativePlane:
             return 0
         self.queued += 1
         return len(numbers)
+
+    def probe(self, track: Track, down: DownTrack, size: int) -> None:
+        """Send a burst of a probe."""
+        if down in self._streamed:
+            self._python.probe(track, down, size)
+        elif (viewer := self._viewers.get(down)) is not None:
+            self.queued += not self._lib.plane_probe(self._handle, viewer.handle, size)
+
+    def congestion(self) -> Controller:
+        """Make what estimates the way to one viewer, from a log that the thread writes."""
+        return NativeCongestion()
 
     def close(self) -> None:
         """Send what is queued and end the thread."""

@@ -54,6 +54,8 @@ int main(int argc, char **argv) {
     struct lane *lanes[LANES] = {0};
     int64_t sequences[LANES] = {0};
     struct known viewers[VIEWERS] = {0};
+    static struct departures departures[2];
+    departures[0].next = departures[1].next = SENT_LOG;
     struct counters *spent[1 << 16];
     uint32_t *contexts[1 << 16];
     int gone = 0;
@@ -67,7 +69,7 @@ int main(int argc, char **argv) {
             lanes[l] = plane_lane();
             sequences[l] = draw(70000);
         }
-        switch (draw(16)) {
+        switch (draw(17)) {
             case 0:
                 if (known->viewer || gone >= (1 << 16) - 1) break;
                 known->counters = calloc(1, sizeof *known->counters);
@@ -76,7 +78,7 @@ int main(int argc, char **argv) {
                 known->viewer = plane_attach(plane, lanes[l], known->context, draw(2) ? fd : other, &sinks[draw(SINKS)], sizeof *sinks,
                                              draw(1000), draw(2) ? -1 : sequences[l], draw(65536), draw(1000),
                                              (uint16_t)draw(40000), (uint16_t)draw(300), (uint8_t)(draw(2) * draw(256)),
-                                             draw(1000), known->counters);
+                                             draw(1000), known->counters, draw(3) ? &departures[draw(2)] : NULL);
                 break;
             case 1:
                 if (!known->viewer) break;
@@ -97,6 +99,9 @@ int main(int argc, char **argv) {
                 for (int n = 0; n < 64; n++) numbers[n] = (uint16_t)draw(65536);
                 plane_resend(plane, known->viewer, numbers, (int)draw(70) - 3 > 64 ? 64 : (int)draw(64));
                 break;
+            case 6:
+                if (known->viewer) plane_probe(plane, known->viewer, (int)draw(9000) - 100);
+                break;
             case 4: {
                 if (draw(50)) break;
                 /* As Python does: a lane goes when its last viewer has. */
@@ -115,7 +120,7 @@ int main(int argc, char **argv) {
                 int size = draw(20) ? (int)draw(5) * 300 + 12 : (int)draw(MAX_PACKET + 8);
                 int64_t sequence = draw(30) ? ++sequences[l] : sequences[l] - draw(1200);
                 plane_forward(plane, lanes[l], body, size, draw(9) ? (size - 12) / 2 : (int)draw(2100) - 5, sequence, draw(1u << 30), (int)draw(30) - 2,
-                              (int)draw(2), (int)draw(2100) - 2, draw(5) == 0);
+                              (int)draw(2), (int)draw(2100) - 2, draw(3) ? (int)draw(40) - 2 : 0, draw(5) == 0);
             }
         }
     }
