@@ -11,6 +11,7 @@ from sfu_fleet.errors import SdpRefused
 from sfu_fleet.negotiation import (
     FORWARDED_EXTENSIONS,
     MID,
+    TRANSPORT_SEQUENCE,
     Agreement,
     LocalTransport,
     Outgoing,
@@ -125,7 +126,7 @@ def test_every_viewer_is_answered_for_every_publisher(publisher: str, viewer: st
 def test_forwarded_extensions_are_offered_to_viewers_under_ids_of_their_own() -> None:
     offer = offer_viewer(outgoing(publish("safari-publish-offer")), LOCAL, "s")
     for kind in ("audio", "video"):
-        assert set(section(offer, kind).extensions) == {MID, *FORWARDED_EXTENSIONS[kind]}
+        assert set(section(offer, kind).extensions) == {MID, TRANSPORT_SEQUENCE, *FORWARDED_EXTENSIONS[kind]}
     assert "a=extmap-allow-mixed" in offer
 
 
