@@ -94,14 +94,7 @@ class Bandwidth:
             return
         if self._end and now - self._probed_at > RESULT_S:
             self._measure(controller, now)
-        known = controller.estimate()
-        probe = self._prober.look(
-            now,
-            wanted=wanted,
-            estimate=known.bitrate,
-            acknowledged_bytes=known.acknowledged_bytes,
-            decreases=known.decreases,
-        )
+        probe = self._prober.look(now, wanted, controller.estimate())
         if probe is None:
             return
         loop = asyncio.get_running_loop()

@@ -49,6 +49,8 @@ class Arrivals:
     def __init__(self) -> None:
         self._highest = -1
         self._count = 0
+        # The number after the last one that has been told.
+        self._next = -1
         # Extended number -> tick, of what has not been told yet.
         self._untold: dict[int, int] = {}
 
@@ -67,12 +69,15 @@ class Arrivals:
         """Feedback packets about everything that has not been told yet."""
         packets = []
         while self._untold:
-            base = min(self._untold)
-            packets.append(self._pack(sender, media, base))
+            packets.append(self._pack(sender, media))
         return packets
 
-    def _pack(self, sender: int, media: int, base: int) -> bytes:
-        reference = self._untold[base] // TICKS_PER_REFERENCE
+    def _pack(self, sender: int, media: int) -> bytes:
+        first = base = min(self._untold)
+        if 0 <= self._next < first:
+            # What is missing since the last packet is told as well, else nobody learns of losses in between.
+            base = max(self._next, first - _MAX_NUMBERS + 1)
+        reference = self._untold[first] // TICKS_PER_REFERENCE
         last = reference * TICKS_PER_REFERENCE
         symbols: list[int] = []
         deltas = b""
@@ -84,6 +89,7 @@ class Arrivals:
                 break
             last = self._untold.pop(extended)
             symbols += [_LOST] * (extended - base - len(symbols))
+            self._next = max(self._next, extended + 1)
             small = 0 <= delta <= 0xFF
             symbols.append(_SMALL if small else _LARGE)
             deltas += bytes((delta,)) if small else _S16.pack(delta)

@@ -70,6 +70,10 @@ async def test_two_viewers_of_one_stream_get_what_their_ways_carry(
     shown = by_session[narrow.location.rsplit("/", 1)[1]]["adaptation"]
     assert (shown["layer"], shown["choice"]) == ("q", "q")
     assert shown["decisions"][-1]["reason"] == "choice"
+    # Chromium's own feedback is what these estimates are made of.
+    assert shown["bandwidth"]["source"] == "transport-cc"
+    assert shown["bandwidth"]["feedbacks"] > 100
+    assert shown["bandwidth"]["feedbacks_refused"] == 0
     assert {found["reason"] for found in shown["decisions"]} & {"fits", "trial"}
     fallen = by_session[wide.location.rsplit("/", 1)[1]]["adaptation"]["decisions"]
     assert {found["reason"] for found in fallen} & {"overuse", "loss", "queue"}

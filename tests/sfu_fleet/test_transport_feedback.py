@@ -73,6 +73,18 @@ def test_a_packet_that_comes_after_the_feedback_is_told_in_the_next() -> None:
     assert by_number(second) == {11: 1.25}
 
 
+def test_what_is_missing_between_two_packets_is_told_as_missing() -> None:
+    arrivals = Arrivals()
+    arrivals.arrived(1, 1.0)
+    assert [by_number(feedback) for feedback in told(arrivals)] == [{1: 1.0}]
+    arrivals.arrived(4, 1.0)
+    assert [by_number(feedback) for feedback in told(arrivals)] == [{2: None, 3: None, 4: 1.0}]
+    arrivals.arrived(2_000, 2.0)
+    (feedback,) = told(arrivals)
+    assert feedback.ticks[:-1] == (None,) * 399
+    assert feedback.ticks[-1] is not None
+
+
 def test_a_pause_longer_than_a_delta_begins_another_packet() -> None:
     arrivals = Arrivals()
     arrivals.arrived(1, 1.0)

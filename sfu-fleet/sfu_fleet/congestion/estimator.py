@@ -128,7 +128,7 @@ class Congestion:
             self._acknowledged.update()
             self._rate.update(self._trend.signal, self._acknowledged.rate, now, self._rtt)
         self._loss.note(lost, received)
-        self._loss.update(self._rate.rate, now)
+        self._loss.update(self._rate.rate, self._acknowledged.rate, now)
         self._bitrate = min(self._rate.rate, self._loss.limit) if self._loss.limit > 0.0 else self._rate.rate
         return True
 
@@ -176,6 +176,7 @@ class Congestion:
     def raise_to(self, bitrate: float) -> None:
         """Take what a probe found for the estimate, where it is more."""
         self._rate.raise_to(bitrate)
+        self._loss.raise_to(bitrate)
         self._bitrate = min(self._rate.rate, self._loss.limit) if self._loss.limit > 0.0 else self._rate.rate
 
     @property

@@ -1,4 +1,7 @@
-"""The loss-based part (draft-ietf-rmcat-gcc-02, section 6): less by half of what is lost above 10 %, more below 2 %."""
+"""The loss-based part (draft-ietf-rmcat-gcc-02, section 6): less by half of what is lost above 10 %, more below 2 %.
+
+Other than there, no less than nearly what arrives: after a burst of loss the way back is long from below.
+"""
 
 # The share is of so many packets and of so long at least, so that one packet is not a tenth of them.
 _WINDOW_PACKETS = 20
@@ -6,6 +9,7 @@ _WINDOW_MS = 500.0
 _HIGH, _LOW = 0.10, 0.02
 _RISE = 1.05
 _MIN = 30_000.0
+_ARRIVES = 0.85
 
 
 class LossBased:
@@ -22,7 +26,7 @@ class LossBased:
         self._lost += lost
         self._received += received
 
-    def update(self, delay_based: float, now: float) -> None:
+    def update(self, delay_based: float, acknowledged: float, now: float) -> None:
         """Follow the loss, where enough has been seen of it; the other part's estimate is what it is taken off."""
         if self._began < 0.0:
             self._began = now
@@ -34,8 +38,13 @@ class LossBased:
         self._began = now
         if self.loss > _HIGH:
             before = self.limit if 0.0 < self.limit < delay_based else delay_based
-            self.limit = max(_MIN, before * (1.0 - 0.5 * self.loss))
+            self.limit = max(_MIN, before * (1.0 - 0.5 * self.loss), _ARRIVES * acknowledged)
         elif self.loss < _LOW and self.limit > 0.0:
             self.limit *= _RISE
         if self.limit >= delay_based:
             self.limit = 0.0
+
+    def raise_to(self, rate: float) -> None:
+        """A probe got through at that rate."""
+        if 0.0 < self.limit < rate:
+            self.limit = rate

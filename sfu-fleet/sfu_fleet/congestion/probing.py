@@ -10,11 +10,13 @@ from enum import StrEnum
 
 import msgspec
 
+from sfu_fleet.congestion.estimator import Estimate
+
 # A probe has so many bursts, and a burst a packet at least (libwebrtc: five packets and 15 ms at least).
 BURSTS = 6
 BURST_MIN_S = 0.005
 PACKET = 1_200
-# So much at a time: a probe of four times the rate fills a queue that one of three shows to be there.
+# So much at a time of what is known to get through: a longer step may fill a queue that a shorter one shows is there.
 LARGEST_STEP = 3.0
 # Of the rate that is wanted: a measurement ends a little below what was sent.
 _ABOVE = 1.1
@@ -71,26 +73,24 @@ class ProbeController:
         """Whether probes tell what the estimate cannot; else something else has to."""
         return self.state is not ProbeState.FUTILE
 
-    def look(
-        self, now: float, *, wanted: float, estimate: float, acknowledged_bytes: int, decreases: int
-    ) -> Probe | None:
-        """A probe to send now. `wanted` is the bit rate in question, 0.0 for none; the totals are the estimator's."""
+    def look(self, now: float, wanted: float, known: Estimate) -> Probe | None:
+        """A probe to send now. `wanted` is the bit rate in question, 0.0 for none."""
         if self._acknowledged is not None:
-            self._credit = min(CREDIT_MAX, self._credit + SHARE * (acknowledged_bytes - self._acknowledged))
-        self._acknowledged = acknowledged_bytes
-        if decreases != self._decreases:
-            self._decreases = decreases
+            self._credit = min(CREDIT_MAX, self._credit + SHARE * (known.acknowledged_bytes - self._acknowledged))
+        self._acknowledged = known.acknowledged_bytes
+        if known.decreases != self._decreases:
+            self._decreases = known.decreases
             self._not_before = max(self._not_before, now + CALM_S)
         if self.state is ProbeState.PROBING:
             return None
-        if wanted <= estimate:
+        if wanted <= known.bitrate:
             self.state = ProbeState.IDLE
             return None
         if now < self._not_before:
             if self.state is not ProbeState.FUTILE:
                 self.state = ProbeState.WAITING
             return None
-        probe = _plan(min(_ABOVE * wanted, LARGEST_STEP * estimate))
+        probe = _plan(min(_ABOVE * wanted, LARGEST_STEP * max(known.bitrate, known.acknowledged)))
         size = BURSTS * probe.burst_bytes
         if size > self._credit:
             self.state = ProbeState.WAITING

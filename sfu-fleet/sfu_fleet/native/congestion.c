@@ -291,7 +291,7 @@ static void rate_update(struct rate_control *state, enum signal signal, double a
 
 /* -- loss_based.py ------------------------------------------------------------------------------------------------ */
 
-static void loss_update(struct loss_based *state, double delay_based, double now) {
+static void loss_update(struct loss_based *state, double delay_based, double acknowledged, double now) {
     if (state->began < 0.0) state->began = now;
     int64_t expected = state->lost + state->received;
     if (expected < LOSS_PACKETS || now - state->began < 500.0) return;
@@ -300,7 +300,7 @@ static void loss_update(struct loss_based *state, double delay_based, double now
     state->began = now;
     if (state->loss > 0.10) {
         double before = 0.0 < state->limit && state->limit < delay_based ? state->limit : delay_based;
-        state->limit = greatest(30000.0, before * (1.0 - 0.5 * state->loss));
+        state->limit = greatest(greatest(30000.0, before * (1.0 - 0.5 * state->loss)), 0.85 * acknowledged);
     } else if (state->loss < 0.02 && state->limit > 0.0) {
         state->limit *= 1.05;
     }
@@ -444,7 +444,7 @@ int congestion_feed(struct congestion *state, const struct departures *sent, con
     }
     state->loss.lost += lost;
     state->loss.received += received;
-    loss_update(&state->loss, state->rate.rate, now);
+    loss_update(&state->loss, state->rate.rate, state->acknowledged.rate, now);
     combine(state);
     return 0;
 }
@@ -491,6 +491,7 @@ void congestion_raise_to(struct congestion *state, double bitrate) {
         rate->rate = least(bitrate, RATE_MAX);
         if (rate->capacity >= 0.0 && bitrate / 1000.0 > capacity_upper(rate)) rate->capacity = -1.0;
     }
+    if (0.0 < state->loss.limit && state->loss.limit < bitrate) state->loss.limit = bitrate;
     combine(state);
 }
 

@@ -41,14 +41,23 @@ def test_two_percent_of_loss_by_chance_does_not_starve_it(seed: int) -> None:
     assert flow.congestion.estimate().loss < 0.1
 
 
-def test_heavy_loss_takes_it_down_without_any_delay() -> None:
+def test_heavy_loss_takes_it_down_to_what_arrives_without_any_delay() -> None:
     flow = Flow(Link(lambda _: 10 * MBIT, loss=0.3), target=2 * MBIT)
     flow.run(5)
     assert flow.congestion.estimate().signal is Signal.NORMAL
-    assert flow.bitrate < 0.5 * MBIT
+    assert flow.bitrate < 1.4 * MBIT
     flow.link.loss = 0.0
     flow.run(40)
     assert flow.bitrate > 2 * MBIT
+
+
+def test_a_way_that_lost_most_for_seconds_is_soon_known_again() -> None:
+    flow = Flow(Link(lambda at: MBIT / 10 if 15 < at < 20 else MBIT), target=MBIT / 2)
+    flow.run(10)
+    assert flow.bitrate < 0.15 * MBIT
+    assert flow.congestion.estimate().loss > 0.5
+    flow.run(4)
+    assert flow.congestion.estimate().acknowledged > 0.45 * MBIT
 
 
 def test_jitter_is_not_taken_for_a_queue() -> None:

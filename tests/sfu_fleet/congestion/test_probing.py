@@ -2,6 +2,7 @@
 
 import pytest
 
+from sfu_fleet.congestion.estimator import Estimate
 from sfu_fleet.congestion.probing import (
     BURSTS,
     CALM_S,
@@ -14,6 +15,7 @@ from sfu_fleet.congestion.probing import (
     ProbeController,
     ProbeState,
 )
+from sfu_fleet.congestion.trendline import Signal
 from tests.sfu_fleet.congestion.link import PACKET, Flow, Link
 
 MBIT = 1_000_000
@@ -34,14 +36,7 @@ class Prober:
         until = self.flow.now + seconds
         while self.flow.now < until:
             self.flow.run(LOOK_S)
-            estimate = self.flow.congestion.estimate()
-            probe = self.controller.look(
-                self.flow.now,
-                wanted=self.wanted,
-                estimate=estimate.bitrate,
-                acknowledged_bytes=estimate.acknowledged_bytes,
-                decreases=estimate.decreases,
-            )
+            probe = self.controller.look(self.flow.now, self.wanted, self.flow.congestion.estimate())
             if probe is not None:
                 self.times.append(self.flow.now)
                 self.measure(probe)
@@ -104,7 +99,8 @@ def test_a_way_that_becomes_wider_is_found_out() -> None:
 
 
 def look(controller: ProbeController, now: float, *, decreases: int = 0, sent: int = 10**7) -> Probe | None:
-    return controller.look(now, wanted=2e6, estimate=8e5, acknowledged_bytes=sent, decreases=decreases)
+    known = Estimate(800_000, 500_000, 0.0, Signal.NORMAL, 1, 0, decreases, sent)
+    return controller.look(now, 2e6, known)
 
 
 def test_there_is_no_probe_soon_after_congestion() -> None:
