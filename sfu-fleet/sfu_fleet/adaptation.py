@@ -251,7 +251,9 @@ class Adaptation:
             carried = self._carrying() * (1 - 0.5 * loss)
             return self._step_down(observed.at, carried, Reason.LOSS)
         if self._long_round_trips >= QUEUE_REPORTS:
-            return self._step_down(observed.at, self._carrying() - 1, Reason.QUEUE)
+            # A receiver's estimate comes late; ours knows already what gets through.
+            carried = min(self._carrying() - 1, self._estimate) if self._probing else self._carrying() - 1
+            return self._step_down(observed.at, carried, Reason.QUEUE)
         if loss is not None and loss > LOSS_LOW:
             self._well_since = observed.at
         return None
