@@ -22,6 +22,7 @@ from sfu_fleet.dtls import PROTECT, RtpContext, SrtpKeys
 from sfu_fleet.native import plane
 from sfu_fleet.native.addresses import sockaddr
 from sfu_fleet.native.build import load as load_plane
+from sfu_fleet.native.congestion import NativeCongestion
 from shared.stack.prerequisites import raise_descriptor_limit
 from tests.bench import machine
 from tests.bench.sfu.__main__ import bound
@@ -32,12 +33,14 @@ from tests.bench.signaling.sampling import Cores
 _AES_256_GCM: Final = 8
 _AUDIO_BYTES: Final = 190
 _HEADER: Final = 32
+# Where the transport-wide number is in packets whose first header extension it is.
+_NUMBER_AT: Final = 17
 
 
 class Thread:
     """A plane with one room of viewers, driven as fast as it goes."""
 
-    def __init__(self, viewers: int, cores: Cores, *, trains: bool, padding: bool) -> None:
+    def __init__(self, viewers: int, cores: Cores, *, trains: bool, padding: bool, numbers: bool) -> None:
         self._lib: Any = load_plane(plane.ffi)
         self._sinks = load().sinks_open(cores.rest)
         self._sockets = list(_sockets(viewers))
@@ -52,10 +55,12 @@ class Thread:
         os.sched_setaffinity(self._tid, {cores.server})
         self._lanes = self._lib.plane_lane(), self._lib.plane_lane()
         self._kept: list[Any] = []
+        self._number_at = _NUMBER_AT if numbers else 0
         for number, sock in enumerate(self._sockets):
             load().sinks_add(self._sinks, sock.fileno())
             context = RtpContext(SrtpKeys(_AES_256_GCM, "", b"", secrets.token_bytes(44)))
-            self._kept.append(context)
+            departures = NativeCongestion().departures
+            self._kept += [context, departures]
             for kind, lane in enumerate(self._lanes):
                 counters = plane.ffi.new("struct counters *")
                 self._kept.append(counters)
@@ -63,6 +68,7 @@ class Thread:
                 self._lib.plane_attach(
                     self._plane, lane, plane.ffi.cast("void *", context.address), self._sender.fileno(), address,
                     len(address), 2 * number + kind, 0, 0, 0, 0, 0, 97, 9_000_000 + number, counters,
+                    plane.ffi.cast("struct departures *", departures.address if numbers else 0),
                 )  # fmt: skip
         self._jobs = 2 * viewers
         self._sequences = [0, 0]
@@ -102,8 +108,9 @@ class Thread:
     def _forward(self, lane: int, size: int, *, urgent: bool) -> None:
         body = b"\x80" + bytes((96 + lane,)) + bytes(_HEADER - 2 + size)
         self._lib.plane_forward(
-            self._plane, self._lanes[lane], body, len(body), size, self._sequences[lane], 0, 0, 0, 0, int(urgent)
-        )
+            self._plane, self._lanes[lane], body, len(body), size, self._sequences[lane], 0, 0, 0, 0, self._number_at,
+            int(urgent),
+        )  # fmt: skip
         self._sequences[lane] += 1
         self._jobs += 1
 
@@ -141,6 +148,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=3, help="alternating with the bound; the median counts")
     parser.add_argument("--no-padding", action="store_true")
+    parser.add_argument("--no-numbers", action="store_true", help="without transport-wide numbers")
     parser.add_argument("--kbps", type=int, default=2500, help="video bitrate")
     arguments = parser.parse_args()
     raise_descriptor_limit()
@@ -151,7 +159,7 @@ def main() -> int:
     print(f"stream:  {frames.origin}: {frames.packets_per_second:.0f} packets/s, and 50 of audio", flush=True)
     results = {}
     for viewers in arguments.viewers:
-        thread = Thread(viewers, cores, trains=True, padding=not arguments.no_padding)
+        thread = Thread(viewers, cores, trains=True, padding=not arguments.no_padding, numbers=not arguments.no_numbers)
         rounds, bounds = [], []
         for _ in range(arguments.rounds):
             rounds.append(thread.run(frames, arguments.seconds))

@@ -166,5 +166,7 @@ def abusing(target: Path) -> Path:
     assert command is not None
     flags = ["-std=gnu11", "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-pthread"]
     source = Path(__file__).parent.parent / "native" / "abuse_congestion.c"
-    subprocess.run([*command, *flags, f"-I{build.SOURCES[0].parent}", "-o", str(target), str(source), "-lm"], check=True)
+    subprocess.run(
+        [*command, *flags, f"-I{build.SOURCES[0].parent}", "-o", str(target), str(source), "-lm"], check=True
+    )
     return target
