@@ -71,13 +71,21 @@ class Bandwidth:
         controller = self.controller
         if controller is None or not controller.feed(packet, round(now * 1e6)):
             return None
+        bitrate = controller.estimate().bitrate
+        if bitrate >= self._told * (1 - OVERUSE_FALL) and now - self._told_at < _TOLD_EVERY_S:
+            self._heard_at = now
+            return None
+        return self.fed(now)
+
+    def fed(self, now: float) -> Estimate | None:
+        """The controller has had feedback, by `on_feedback` or by a native intake, and an estimate is due."""
+        controller = self.controller
+        if controller is None:
+            return None
         self._heard_at = now
         if self._end and (controller.highest >= self._end - 1 or now - self._probed_at > RESULT_S):
             self._measure(controller, now)
         bitrate = controller.estimate().bitrate
-        fell = bitrate < self._told * (1 - OVERUSE_FALL)
-        if not fell and now - self._told_at < _TOLD_EVERY_S:
-            return None
         self._told, self._told_at = bitrate, now
         return Estimate(now, bitrate, probing=self._send_burst is not None and self._prober.conclusive)
 

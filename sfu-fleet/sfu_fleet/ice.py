@@ -16,6 +16,7 @@ import msgspec
 from aioice import stun
 from structlog import get_logger
 
+from sfu_fleet.congestion.estimator import Controller
 from sfu_fleet.dtls import Inbound
 from sfu_fleet.ice_tcp import StreamAddress, Streams
 from sfu_fleet.metrics import Metrics
@@ -53,6 +54,9 @@ class IceHandler(Protocol):
 
     def on_opened(self, data: bytes, *, rtcp: bool) -> None:
         """An RTP packet or an RTCP compound that has been authenticated and decrypted."""
+
+    def on_fed(self) -> None:
+        """The controller that the intake was told of has had feedback, and its estimate should be looked at."""
 
     def on_check(self) -> None:
         """The peer sent an authenticated connectivity check."""
@@ -101,6 +105,12 @@ class Receiver(Protocol):
     def receive_opened(self, data: bytes, agent: IceAgent, *, rtcp: bool) -> None:
         """What an agent's SRTP or SRTCP packet held."""
 
+    def receive_estimate(self, agent: IceAgent) -> None:
+        """What an agent's controller has been fed should be looked at."""
+
+    def count_feedback(self, count: int) -> None:
+        """So many packets of transport-wide feedback have been taken in."""
+
     def refuse(self, reason: str) -> None:
         """A datagram went no further."""
 
@@ -119,6 +129,9 @@ class Intake(Protocol):
 
     def agree(self, agent: IceAgent, inbound: Inbound | None) -> None:
         """Decrypt the agent's packets with these keys; with None, hand them on as they come."""
+
+    def follow(self, agent: IceAgent, controller: Controller | None) -> None:
+        """Feed the agent's transport-wide feedback to a controller, where that can be done; with None, no more."""
 
     def remove(self, agent: IceAgent) -> None:
         """Forget an agent that has no addresses any more."""
@@ -238,6 +251,11 @@ class MediaSocket(asyncio.DatagramProtocol):
         if self._intake is not None:
             self._intake.agree(agent, inbound)
 
+    def follow(self, agent: IceAgent, controller: Controller | None) -> None:
+        """An agent's feedback is for this controller: an intake may feed it."""
+        if self._intake is not None:
+            self._intake.follow(agent, controller)
+
     def send(self, data: bytes | memoryview, address: Address) -> bool:
         """Send at once or not at all: media that would have to wait is worth nothing. False when it was dropped."""
         try:
@@ -263,6 +281,18 @@ class MediaSocket(asyncio.DatagramProtocol):
         except Exception:
             self._metrics.drop("internal_error")
             log.exception("packet_failed", size=len(data), first=data[:2].hex())
+
+    def receive_estimate(self, agent: IceAgent) -> None:
+        """Have an agent's session look at its estimate; whatever goes wrong stays here."""
+        try:
+            agent.handler.on_fed()
+        except Exception:
+            self._metrics.drop("internal_error")
+            log.exception("estimate_failed")
+
+    def count_feedback(self, count: int) -> None:
+        """Count feedback that an intake has taken in."""
+        self._traffic.feedbacks_in += count
 
     def refuse(self, reason: str) -> None:
         """Count a datagram that an intake did not let pass."""

@@ -191,6 +191,9 @@ class Publisher(Session):
             self._warned = found
             self.log.warning("stream_unhealthy", warnings=sorted(found))
 
+    def on_fed(self, now: float) -> None:
+        """A publisher is sent no media, so there is no way to be estimated."""
+
     def finish(self) -> None:
         """Stop timers and say good-bye."""
         for layer in self._layers:

@@ -203,6 +203,10 @@ class Session(ABC):
         """A decrypted RTCP compound came."""
 
     @abstractmethod
+    def on_fed(self, now: float) -> None:
+        """The controller of the way to the peer has had feedback."""
+
+    @abstractmethod
     def finish(self) -> None:
         """Stop media and timers, and tell the peer as far as RTCP can. The transport is closed by the owner."""
 

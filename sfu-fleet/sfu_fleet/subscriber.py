@@ -153,6 +153,12 @@ class Subscriber(Session):
         if now - self._looked_at >= _LOOK_S:
             self.look(now)
 
+    def on_fed(self, now: float) -> None:
+        """Take what the native intake found of the viewer's feedback."""
+        self._adapt(self.bandwidth.fed(now))
+        if now - self._looked_at >= _LOOK_S:
+            self.look(now)
+
     def look(self, now: float) -> None:
         """See what the publisher sends at present, and whether that changes what this viewer gets."""
         self._looked_at = now
@@ -233,6 +239,7 @@ class Subscriber(Session):
         video = self._video
         probes = video is not None and video.down.rtx is not None and video.down.departures is not None
         self.bandwidth = Bandwidth(controller, self.created_at, self._send_burst if probes else None)
+        self.transport.follow(controller)
 
     def _send_burst(self, size: int) -> None:
         leg = self._video

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from structlog import get_logger
 
+from sfu_fleet.congestion.estimator import Controller
 from sfu_fleet.dtls import Certificate, Dtls, DtlsState, Inbound, Outbound, SrtpError
 from sfu_fleet.ice import Address, Credentials, IceAgent, MediaSocket
 from sfu_fleet.metrics import Metrics
@@ -26,6 +27,9 @@ class TransportHandler(Protocol):
 
     def on_rtcp(self, data: bytes, now: float) -> None:
         """A decrypted RTCP compound."""
+
+    def on_fed(self, now: float) -> None:
+        """The controller given to `Transport.follow` has had feedback."""
 
     def on_disconnected(self, state: DtlsState, reason: str) -> None:
         """The peer closed the association, or the handshake failed."""
@@ -80,6 +84,7 @@ class Transport:
         self._silent = True
         self._inbound = None
         self._socket.agree(self.agent, None)
+        self._socket.follow(self.agent, None)
 
     async def close(self) -> None:
         """Send close_notify, then forget the peer."""
@@ -135,6 +140,16 @@ class Transport:
             self._handler.on_rtcp(data, now)
         else:
             self._handler.on_rtp(data, now)
+
+    def follow(self, controller: Controller) -> None:
+        """The peer's transport-wide feedback is for this controller: it may be fed without the handler."""
+        self._socket.follow(self.agent, controller)
+
+    def on_fed(self) -> None:
+        """Feedback went to the controller."""
+        self.heard_at = now = self._clock()
+        if not self._silent:
+            self._handler.on_fed(now)
 
     def _start_handshake(self) -> None:
         if self._peer is not None and self.agent.remote is not None:

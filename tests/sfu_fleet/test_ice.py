@@ -35,6 +35,9 @@ class Handler:
     def on_opened(self, data: bytes, *, rtcp: bool) -> None:
         """Nobody has keys here."""
 
+    def on_fed(self) -> None:
+        """Nor feedback."""
+
     def on_check(self) -> None:
         self.checks += 1
 

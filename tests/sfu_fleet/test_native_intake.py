@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 import pytest
 from pylibsrtp import Policy
 
+from sfu_fleet.congestion.sent import FIRST
 from sfu_fleet.dtls import Inbound, Outbound, RtpContext, SrtpKeys
 from sfu_fleet.ice import Address, Credentials, IceAgent
 from sfu_fleet.native import build
 from sfu_fleet.native.addresses import UdpAddress, address_of, sockaddr
+from sfu_fleet.native.congestion import NativeCongestion
 from sfu_fleet.native.intake import NativeIntake
 from tests.sfu_fleet.conftest import eventually
 from tests.sfu_fleet.peer import rtp_packet
@@ -32,12 +35,20 @@ class Listener:
         self.raw: list[tuple[bytes, Address]] = []
         self.opened: list[tuple[bytes, IceAgent, bool]] = []
         self.refused: list[str] = []
+        self.estimated: list[IceAgent] = []
+        self.fed = 0
 
     def receive(self, data: bytes, address: Address) -> None:
         self.raw.append((data, address))
 
     def receive_opened(self, data: bytes, agent: IceAgent, *, rtcp: bool) -> None:
         self.opened.append((data, agent, rtcp))
+
+    def receive_estimate(self, agent: IceAgent) -> None:
+        self.estimated.append(agent)
+
+    def count_feedback(self, count: int) -> None:
+        self.fed += count
 
     def refuse(self, reason: str) -> None:
         self.refused.append(reason)
@@ -148,6 +159,37 @@ async def test_an_agent_s_number_is_given_again_without_its_keys(port: Port) -> 
     assert not port.listener.opened
 
 
+async def test_feedback_goes_to_its_controller_and_is_told_now_and_then(port: Port) -> None:
+    controller = NativeCongestion()
+    for _ in range(100):
+        controller.departures.add(time.monotonic_ns() // 1000, 1000)
+    port.intake.learn(port.agent, port.peer.getsockname())
+    port.intake.agree(port.agent, Inbound(SrtpKeys(PROFILE, "", KEY, b"")))
+    port.intake.follow(port.agent, controller)
+    sender = Outbound(SrtpKeys(PROFILE, "", b"", KEY))
+    for number in range(5):
+        port.send(sender.protect_rtcp(feedback(number)))
+    await eventually(lambda: port.listener.fed == 5, "all of it")
+    # The first estimate is told, the rest come too soon after it.
+    assert port.listener.estimated == [port.agent]
+    assert controller.estimate().feedbacks == 5
+    assert not port.listener.opened
+    # In company of something else, or once nobody follows, it is handed on.
+    port.send(sender.protect_rtcp(RECEIVER_REPORT + feedback(5)))
+    port.intake.follow(port.agent, None)
+    port.send(sender.protect_rtcp(feedback(6)))
+    await eventually(lambda: len(port.listener.opened) == 2, "the others")
+    assert controller.estimate().feedbacks == 5
+
+
+def feedback(number: int) -> bytes:
+    """One packet arrived (draft-holmer-rmcat-transport-wide-cc-extensions-01, section 3.1)."""
+    base = (FIRST + number).to_bytes(2, "big")
+    return (
+        b"\x8f\xcd\x00\x05" + bytes(8) + base + b"\x00\x01" + b"\x00\x00\x01" + bytes((number,)) + b"\x20\x01\x04\x00"
+    )
+
+
 async def test_it_may_be_closed_while_it_hands_on(port: Port) -> None:
     closed = asyncio.Event()
 
@@ -177,7 +219,9 @@ def test_the_native_intake_holds_under_the_sanitizers(tmp_path: Path) -> None:
     flags = ["-std=gnu11", "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     source = Path(__file__).parent / "native" / "abuse_intake.c"
     program = str(tmp_path / "abuse")
-    subprocess.run([*command, *flags, f"-I{build.SOURCES[0].parent}", "-o", program, str(source)], check=True)
+    folder = build.SOURCES[0].parent
+    sources = [str(source), str(folder / "congestion.c")]
+    subprocess.run([*command, *flags, f"-I{folder}", "-o", program, *sources, *build.LIBRARIES], check=True)
     run = subprocess.run([program, "1", "40000"], capture_output=True, text=True, timeout=120, check=False)
     assert run.returncode == 0, run.stderr[-4000:]
     assert "40000 calls" in run.stdout

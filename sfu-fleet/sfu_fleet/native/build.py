@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 SOURCES: Final = tuple(Path(__file__).with_name(name) for name in ("plane.c", "intake.c", "congestion.c"))
-HEADERS: Final = (Path(__file__).with_name("departures.h"),)
+HEADERS: Final = tuple(Path(__file__).with_name(name) for name in ("departures.h", "congestion.h"))
 # Sums of doubles must be those of Python: no product and sum in one step.
 FLAGS: Final = ("-std=gnu11", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-shared", "-fPIC", "-pthread")
 LIBRARIES: Final = ("-lm",)

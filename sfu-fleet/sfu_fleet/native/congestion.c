@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "departures.h"
+#include "congestion.h"
 
 enum {
     FORMAT = 15,
@@ -25,13 +25,6 @@ enum {
 };
 
 enum signal { UNDERUSE = -1, NORMAL = 0, OVERUSE = 1 };
-
-/* What Python reads. */
-struct estimate {
-    double bitrate, acknowledged, loss;
-    int64_t acknowledged_bytes, highest;
-    int32_t signal, feedbacks, refused, decreases;
-};
 
 struct acknowledged {
     double rate, arrived;

@@ -69,6 +69,7 @@ class NativeCongestion:
         self._state = ffi.gc(self._lib.congestion_new(), self._lib.congestion_free)
         if self._state == ffi.NULL:
             raise MemoryError
+        self.address: Final = int(ffi.cast("uintptr_t", self._state))
         self._found = ffi.new("struct estimate *")
 
     @property

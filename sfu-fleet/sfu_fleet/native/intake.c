@@ -1,5 +1,5 @@
-/* What comes in on the worker's port: many datagrams for one system call (recvmmsg), and SRTP and SRTCP of known
- * addresses decrypted before Python sees them.
+/* What comes in on the worker's port: many datagrams for one system call (recvmmsg), SRTP and SRTCP of known addresses
+ * decrypted before Python sees them, and transport-wide feedback taken in without Python: a viewer sends 20 a second.
  *
  * Everything here runs on the event loop's thread, so nothing needs a lock. An address is known when ICE has proved that
  * it is a session's (RFC 8445); what comes from others is handed on as it is. Decryption is a function pointer (libsrtp's
@@ -13,17 +13,25 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
+
+#include "congestion.h"
 
 enum {
     BATCH = 64,
     SLOT = 2048,        /* longer datagrams are cut by the kernel, and then refused */
     MAX_PACKET = 1900,  /* as in dtls.py */
     BUCKETS = 4096,
+    TOLD_EVERY_US = 200000, /* an estimate, unless it falls */
 };
+
+/* An estimate that has fallen by this share is told at once: OVERUSE_FALL of adaptation.py. */
+static const double FALL = 0.03;
 
 typedef int (*unprotect_function)(void *context, void *packet, int *length);
 
-enum outcome { RAW, RTP, RTCP, REFUSED, TOO_LONG };
+/* FED: it was feedback, of which nothing need be told; ESTIMATED: it was, and something should. */
+enum outcome { RAW, RTP, RTCP, REFUSED, TOO_LONG, FED, ESTIMATED };
 
 /* What became of a datagram: it lies in the arena as it came (RAW), or decrypted. `peer` is -1 where the address is not
  * known. */
@@ -37,11 +45,19 @@ struct known {
     int peer;
 };
 
+struct peer {
+    void *context; /* of libsrtp; NULL: nothing is agreed yet */
+    struct congestion *congestion; /* NULL: its feedback is Python's */
+    const struct departures *departures;
+    double told;
+    int64_t told_us;
+};
+
 struct intake {
     unprotect_function unprotect, unprotect_rtcp;
     struct known *buckets[BUCKETS];
-    void **contexts; /* by number of the peer; NULL: nothing is agreed yet */
-    int peers;
+    struct peer *peers; /* by number */
+    int peer_count;
     struct result results[BATCH];
     struct sockaddr_storage addresses[BATCH];
     struct mmsghdr messages[BATCH];
@@ -101,7 +117,7 @@ void intake_close(struct intake *intake) {
             free(known);
         }
     }
-    free(intake->contexts);
+    free(intake->peers);
     free(intake->arena);
     free(intake);
 }
@@ -130,33 +146,69 @@ void intake_forget(struct intake *intake, const void *address, int size) {
     free(gone);
 }
 
+static struct peer *peer_at(struct intake *intake, int peer) {
+    if (peer < 0) return NULL;
+    if (peer >= intake->peer_count) {
+        int count = intake->peer_count ? intake->peer_count : 64;
+        while (count <= peer) count *= 2;
+        struct peer *grown = realloc(intake->peers, (size_t)count * sizeof *grown);
+        if (!grown) return NULL;
+        memset(grown + intake->peer_count, 0, (size_t)(count - intake->peer_count) * sizeof *grown);
+        intake->peers = grown;
+        intake->peer_count = count;
+    }
+    return &intake->peers[peer];
+}
+
 /* Packets of this peer are decrypted with that libsrtp session, which must live until this is called with NULL. */
 int intake_agree(struct intake *intake, int peer, void *context) {
-    if (peer < 0) return -1;
-    if (peer >= intake->peers) {
-        int peers = intake->peers ? intake->peers : 64;
-        while (peers <= peer) peers *= 2;
-        void **grown = realloc(intake->contexts, (size_t)peers * sizeof *grown);
-        if (!grown) return -1;
-        memset(grown + intake->peers, 0, (size_t)(peers - intake->peers) * sizeof *grown);
-        intake->contexts = grown;
-        intake->peers = peers;
-    }
-    intake->contexts[peer] = context;
+    struct peer *found = peer_at(intake, peer);
+    if (!found) return -1;
+    found->context = context;
     return 0;
+}
+
+/* Feedback of this peer goes there, until this is called with NULL. */
+int intake_follow(struct intake *intake, int peer, struct congestion *congestion, const struct departures *departures) {
+    struct peer *found = peer_at(intake, peer);
+    if (!found) return -1;
+    found->congestion = congestion;
+    found->departures = departures;
+    found->told = 0.0;
+    found->told_us = 0;
+    return 0;
+}
+
+/* Whether an RTCP compound is nothing but one packet of transport-wide feedback. */
+static int is_feedback(const uint8_t *data, int size) {
+    return size >= 4 && (data[0] & 0x1F) == 15 && data[1] == 205 && (data[2] << 8 | data[3]) * 4 + 4 == size;
+}
+
+static enum outcome feed(struct peer *peer, const uint8_t *data, int size) {
+    struct timespec clock;
+    clock_gettime(CLOCK_MONOTONIC, &clock);
+    int64_t now_us = (int64_t)clock.tv_sec * 1000000 + clock.tv_nsec / 1000;
+    if (congestion_feed(peer->congestion, peer->departures, data, size, now_us)) return FED;
+    struct estimate estimate;
+    congestion_estimate(peer->congestion, &estimate);
+    if (estimate.bitrate >= peer->told * (1.0 - FALL) && now_us - peer->told_us < TOLD_EVERY_US) return FED;
+    peer->told = estimate.bitrate;
+    peer->told_us = now_us;
+    return ESTIMATED;
 }
 
 /* RFC 7983: SRTP and SRTCP begin with 128 to 191; RFC 5761, section 4: RTCP has packet types 192 to 223. */
 static enum outcome open_packet(struct intake *intake, uint8_t *data, struct result *result) {
-    if (result->peer < 0 || result->peer >= intake->peers) return RAW;
+    if (result->peer < 0 || result->peer >= intake->peer_count) return RAW;
     if (result->size < 2 || data[0] < 128 || data[0] > 191) return RAW;
-    void *context = intake->contexts[result->peer];
-    if (!context) return RAW;
+    struct peer *peer = &intake->peers[result->peer];
+    if (!peer->context) return RAW;
     if (result->size > MAX_PACKET) return TOO_LONG;
     int rtcp = data[1] >= 192 && data[1] <= 223, size = result->size;
-    if ((rtcp ? intake->unprotect_rtcp : intake->unprotect)(context, data, &size)) return REFUSED;
+    if ((rtcp ? intake->unprotect_rtcp : intake->unprotect)(peer->context, data, &size)) return REFUSED;
     result->size = size;
-    return rtcp ? RTCP : RTP;
+    if (!rtcp) return RTP;
+    return peer->congestion && is_feedback(data, size) ? feed(peer, data, size) : RTCP;
 }
 
 /* Takes what has arrived, without waiting: how many datagrams, whose results, addresses and bytes stay until the next

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { PEERS = 40, SENDERS = 6 };
+enum { PEERS = 40, SENDERS = 6, FOLLOWED = 4 };
 
 static uint64_t state;
 
@@ -42,13 +42,25 @@ int main(int argc, char **argv) {
     }
     int *contexts = calloc(PEERS, sizeof *contexts);
     uint8_t packet[4096];
-    long read = 0, opened = 0;
+    long read = 0, opened = 0, fed = 0;
+    static struct departures departures[FOLLOWED];
+    struct congestion *congestions[FOLLOWED];
+    for (int i = 0; i < FOLLOWED; i++) {
+        departures[i].next = SENT_LOG;
+        for (int sent = 0; sent < 3000; sent++) departures_add(&departures[i], sent * 1000, draw(1500));
+        congestions[i] = congestion_new();
+    }
     for (long call = 0; call < calls; call++) {
         struct sockaddr_storage odd;
         for (size_t i = 0; i < sizeof odd; i++) ((uint8_t *)&odd)[i] = (uint8_t)draw(256);
         odd.ss_family = draw(3) ? AF_INET6 : (sa_family_t)draw(12);
         int peer = (int)draw(PEERS + 2) - 2;
-        switch (draw(8)) {
+        switch (draw(9)) {
+            case 5: {
+                int followed = (int)draw(FOLLOWED);
+                intake_follow(intake, peer, draw(5) ? congestions[followed] : NULL, &departures[followed]);
+                break;
+            }
             case 0: intake_learn(intake, &senders[draw(SENDERS)], sizeof senders[0], peer); break;
             case 1: intake_learn(intake, &odd, (int)draw(129), peer); break;
             case 2: intake_forget(intake, &senders[draw(SENDERS)], sizeof senders[0]); break;
@@ -59,6 +71,17 @@ int main(int argc, char **argv) {
                     size_t length = draw(20) ? draw(200) : draw(sizeof packet);
                     for (size_t i = 0; i < length; i++) packet[i] = (uint8_t)draw(256);
                     if (length && draw(2)) packet[0] = (uint8_t)(128 + draw(64));
+                    if (length > 40 && draw(2)) {
+                        /* Feedback, of a length that is right for one of the "contexts". */
+                        packet[0] = 0x8F;
+                        packet[1] = 205;
+                        packet[2] = 0;
+                        packet[3] = (uint8_t)((length - 1) / 4 - 1);
+                        length = (size_t)packet[3] * 4 + 5;
+                        packet[14] = 0;
+                        packet[16] = 0;
+                        packet[length - 1] = 1;
+                    }
                     sendto(sockets[draw(SENDERS)], packet, length, MSG_DONTWAIT, (void *)&here, sizeof here);
                 }
                 int count = intake_read(intake, fd);
@@ -68,12 +91,14 @@ int main(int argc, char **argv) {
                     const struct result *result = &intake_results(intake)[i];
                     if (result->size < 0 || (result->size > SLOT && result->outcome != TOO_LONG)) return 1;
                     opened += result->outcome == RTP || result->outcome == RTCP;
+                    fed += result->outcome == FED || result->outcome == ESTIMATED;
                 }
             }
         }
     }
     intake_close(intake);
     free(contexts);
-    printf("%ld calls, %ld datagrams, %ld opened\n", calls, read, opened);
-    return read && opened ? 0 : 1;
+    for (int i = 0; i < FOLLOWED; i++) congestion_free(congestions[i]);
+    printf("%ld calls, %ld datagrams, %ld opened, %ld fed\n", calls, read, opened, fed);
+    return read && opened && fed ? 0 : 1;
 }
