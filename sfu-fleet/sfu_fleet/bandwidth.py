@@ -69,12 +69,11 @@ class Bandwidth:
     def on_feedback(self, packet: bytes, now: float) -> Estimate | None:
         """Take a packet of feedback; an estimate, where it is time for one."""
         controller = self.controller
-        if controller is None or not controller.feed(packet, round(now * 1e6)):
+        if controller is None or not (bitrate := int(controller.feed(packet, int(now * 1e6)))):
             return None
         self._heard_at = now
         if self._end and (controller.highest >= self._end - 1 or now - self._probed_at > RESULT_S):
-            self._measure(controller, now)
-        bitrate = controller.estimate().bitrate
+            bitrate = self._measure(controller, now)
         fell = bitrate < self._told * (1 - OVERUSE_FALL)
         if not fell and now - self._told_at < _TOLD_EVERY_S:
             return None
@@ -149,9 +148,11 @@ class Bandwidth:
             self._end = max(self.controller.departures.probe_end, self._first + 1)
             self._probed_at = asyncio.get_running_loop().time()
 
-    def _measure(self, controller: Controller, now: float) -> None:
+    def _measure(self, controller: Controller, now: float) -> int:
+        """Take the result of the probe; the estimate from now on."""
         found = controller.probed(self._first, self._end, round(now * 1e6))
         self._end = 0
         confirmed = self._prober.ended(now, found, decreases=controller.estimate().decreases)
         if confirmed > 0.0:
             controller.raise_to(confirmed)
+        return controller.estimate().bitrate
