@@ -69,9 +69,8 @@ class Bandwidth:
     def on_feedback(self, packet: bytes, now: float) -> Estimate | None:
         """Take a packet of feedback; an estimate, where it is time for one."""
         controller = self.controller
-        if controller is None or not controller.feed(packet, round(now * 1e6)):
+        if controller is None or not (bitrate := int(controller.feed(packet, int(now * 1e6)))):
             return None
-        bitrate = controller.estimate().bitrate
         if bitrate >= self._told * (1 - OVERUSE_FALL) and now - self._told_at < _TOLD_EVERY_S:
             self._heard_at = now
             return None
@@ -158,6 +157,7 @@ class Bandwidth:
             self._probed_at = asyncio.get_running_loop().time()
 
     def _measure(self, controller: Controller, now: float) -> None:
+        """Take the result of the probe."""
         found = controller.probed(self._first, self._end, round(now * 1e6))
         self._end = 0
         confirmed = self._prober.ended(now, found, decreases=controller.estimate().decreases)

@@ -85,6 +85,13 @@ class TransportFeedback(msgspec.Struct, frozen=True):
 Packet = SenderReport | ReceiverReport | Nack | KeyframeRequest | BitrateEstimate | TransportFeedback | Bye
 
 
+def is_transport_feedback(data: bytes) -> bool:
+    """Whether a compound is one packet of transport-wide feedback, which is most of what a viewer sends."""
+    if len(data) < 4 or data[0] & 0xDF != 0x80 | _TRANSPORT_WIDE or data[1] != TRANSPORT_FEEDBACK:
+        return False
+    return len(data) == 4 + 4 * (data[2] << 8 | data[3])
+
+
 def parse(data: bytes) -> tuple[list[Packet], int]:
     """The packets of a compound that we know, and how many were skipped as unknown or malformed."""
     found: list[Packet] = []

@@ -136,26 +136,34 @@ class Subscriber(Session):
 
     def on_rtcp(self, data: bytes, now: float) -> None:
         """Answer the viewer's feedback."""
+        if rtcp.is_transport_feedback(data):
+            self._on_feedback(data, now)
+        else:
+            self._on_compound(data, now)
+        if now - self._looked_at >= _LOOK_S:
+            self.look(now)
+
+    def _on_compound(self, data: bytes, now: float) -> None:
         packets, skipped = rtcp.parse(data)
         self._traffic.rtcp_skipped += skipped
         for packet in packets:
             if isinstance(packet, Nack):
                 self._on_nack(packet, now)
             elif isinstance(packet, TransportFeedback):
-                self._on_feedback(packet, now)
+                self._on_feedback(packet.packet, now)
             elif isinstance(packet, BitrateEstimate):
-                self._adapt(self.bandwidth.on_remb(packet.bitrate, now))
+                self._on_remb(packet.bitrate, now)
             elif isinstance(packet, KeyframeRequest):
                 self._on_keyframe_request(packet)
             elif isinstance(packet, ReceiverReport | SenderReport):
                 for report in packet.reports:
                     self._on_report(report, now)
-        if now - self._looked_at >= _LOOK_S:
-            self.look(now)
 
     def on_fed(self, now: float) -> None:
         """Take what the native intake found of the viewer's feedback."""
-        self._adapt(self.bandwidth.fed(now))
+        estimate = self.bandwidth.fed(now)
+        if estimate is not None:
+            self._adapt(estimate)
         if now - self._looked_at >= _LOOK_S:
             self.look(now)
 
@@ -246,9 +254,16 @@ class Subscriber(Session):
         if leg is not None and leg.switch.layer is not None:
             self._plane.probe(leg.switch.layer.track, leg.down, size)
 
-    def _on_feedback(self, feedback: TransportFeedback, now: float) -> None:
+    def _on_remb(self, bitrate: int, now: float) -> None:
+        estimate = self.bandwidth.on_remb(bitrate, now)
+        if estimate is not None:
+            self._adapt(estimate)
+
+    def _on_feedback(self, packet: bytes, now: float) -> None:
         self._traffic.feedbacks_in += 1
-        self._adapt(self.bandwidth.on_feedback(feedback.packet, now))
+        estimate = self.bandwidth.on_feedback(packet, now)
+        if estimate is not None:
+            self._adapt(estimate)
 
     def _make_leg(self, uplink: UplinkTrack, down: DownTrack) -> Leg:
         leg = Leg(uplink, down, LayerSwitch(self.id, self._plane, down, lambda: self._on_switched(leg)))
@@ -262,9 +277,9 @@ class Subscriber(Session):
         # The new layer's clock at once: between the reports its timestamps are a guess.
         self._report(leg)
 
-    def _adapt(self, observed: Input | None) -> None:
+    def _adapt(self, observed: Input) -> None:
         """Feed the controller and do what it decides."""
-        decision = self.adaptation.feed(observed) if observed is not None else None
+        decision = self.adaptation.feed(observed)
         if decision is None or self._video is None:
             return
         self.decisions.append(decision)

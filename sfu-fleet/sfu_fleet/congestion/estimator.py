@@ -52,8 +52,8 @@ class Controller(Protocol):
     def highest(self) -> int:
         """The latest number (extended) that feedback has spoken of; -1 before any."""
 
-    def feed(self, packet: bytes, now_us: int) -> bool:
-        """Take one RTCP packet of feedback (FMT 15); False where it is malformed, which changes nothing."""
+    def feed(self, packet: bytes, now_us: int) -> float:
+        """Take one RTCP packet of feedback (FMT 15); the estimate, 0.0 where it is malformed, which changes nothing."""
 
     def note_rtt(self, rtt: float) -> None:
         """Take a round trip in milliseconds, of receiver reports."""
@@ -91,13 +91,13 @@ class Congestion:
         """What numbers the packets of this transport."""
         return self.sent
 
-    def feed(self, packet: bytes, now_us: int) -> bool:
-        """Take one RTCP packet of feedback (FMT 15); False where it is malformed, which changes nothing."""
+    def feed(self, packet: bytes, now_us: int) -> float:
+        """Take one RTCP packet of feedback (FMT 15); the estimate, 0.0 where it is malformed, which changes nothing."""
         try:
             feedback = transport_feedback.parse(packet)
         except ValueError:
             self._refused += 1
-            return False
+            return 0.0
         self._feedbacks += 1
         now = now_us / 1_000.0
         start = self._extend(feedback.reference) * TICKS_PER_REFERENCE
@@ -129,8 +129,7 @@ class Congestion:
             self._rate.update(self._trend.signal, self._acknowledged.rate, now, self._rtt)
         self._loss.note(lost, received)
         self._loss.update(self._rate.rate, self._acknowledged.rate, now)
-        self._bitrate = min(self._rate.rate, self._loss.limit) if self._loss.limit > 0.0 else self._rate.rate
-        return True
+        return self._combine()
 
     def note_rtt(self, rtt: float) -> None:
         """Take a round trip in milliseconds, of receiver reports."""
@@ -177,7 +176,7 @@ class Congestion:
         """Take what a probe found for the estimate, where it is more."""
         self._rate.raise_to(bitrate)
         self._loss.raise_to(bitrate)
-        self._bitrate = min(self._rate.rate, self._loss.limit) if self._loss.limit > 0.0 else self._rate.rate
+        self._combine()
 
     @property
     def highest(self) -> int:
@@ -196,6 +195,11 @@ class Congestion:
             self._rate.decreases,
             self._acknowledged.bytes,
         )
+
+    def _combine(self) -> float:
+        limit = self._loss.limit
+        self._bitrate = min(self._rate.rate, limit) if limit > 0.0 else self._rate.rate
+        return self._bitrate
 
     def _arrived(self, sent: float, arrived: float, size: int) -> None:
         self._acknowledged.note(arrived, size)

@@ -24,6 +24,13 @@ enum {
     PROBE_PACKETS = 4,
 };
 
+/* What Python reads. */
+struct estimate {
+    double bitrate, acknowledged, loss;
+    int64_t acknowledged_bytes, highest;
+    int32_t signal, feedbacks, refused, decreases;
+};
+
 enum signal { UNDERUSE = -1, NORMAL = 0, OVERUSE = 1 };
 
 struct acknowledged {
@@ -389,13 +396,14 @@ void congestion_free(struct congestion *state) { free(state); }
 
 void congestion_note_rtt(struct congestion *state, double rtt) { state->rtt = rtt; }
 
-/* Takes a whole RTCP packet; 0, or -1 where it is malformed, which changes nothing but the count of such. */
-int congestion_feed(struct congestion *state, const struct departures *sent, const uint8_t *packet, int size,
-                    int64_t now_us) {
+/* Takes a whole RTCP packet; the estimate in bit/s, or 0.0 where it is malformed, which changes nothing but the count of
+ * such. */
+double congestion_feed(struct congestion *state, const struct departures *sent, const uint8_t *packet, int size,
+                       int64_t now_us) {
     struct feedback feedback;
     if (parse(packet, size, &feedback)) {
         state->refused++;
-        return -1;
+        return 0.0;
     }
     state->feedbacks++;
     double now = (double)now_us / 1000.0;
@@ -439,7 +447,7 @@ int congestion_feed(struct congestion *state, const struct departures *sent, con
     state->loss.received += received;
     loss_update(&state->loss, state->rate.rate, state->acknowledged.rate, now);
     combine(state);
-    return 0;
+    return state->bitrate;
 }
 
 /* What a probe found in bit/s, of which the packets from `first` up to `end` were; 0.0: nothing for sure. */

@@ -16,7 +16,7 @@ struct estimate { double bitrate, acknowledged, loss; int64_t acknowledged_bytes
 struct congestion *congestion_new(void);
 void congestion_free(struct congestion *);
 void congestion_note_rtt(struct congestion *, double);
-int congestion_feed(struct congestion *, struct departures *, const char *packet, int size, int64_t now_us);
+double congestion_feed(struct congestion *, struct departures *, const char *packet, int size, int64_t now_us);
 double congestion_probed(struct congestion *, struct departures *, int64_t first, int64_t end, int64_t now_us);
 void congestion_raise_to(struct congestion *, double);
 void congestion_estimate(struct congestion *, struct estimate *);
@@ -71,6 +71,9 @@ class NativeCongestion:
             raise MemoryError
         self.address: Final = int(ffi.cast("uintptr_t", self._state))
         self._found = ffi.new("struct estimate *")
+        # Called for every viewer up to twenty times a second.
+        self._feed = self._lib.congestion_feed
+        self._sent = self.departures.struct
 
     @property
     def highest(self) -> int:
@@ -78,9 +81,9 @@ class NativeCongestion:
         self._lib.congestion_estimate(self._state, self._found)
         return int(self._found.highest)
 
-    def feed(self, packet: bytes, now_us: int) -> bool:
-        """Take one RTCP packet of feedback (FMT 15); False where it is malformed, which changes nothing."""
-        return not self._lib.congestion_feed(self._state, self.departures.struct, packet, len(packet), now_us)
+    def feed(self, packet: bytes, now_us: int) -> float:
+        """Take one RTCP packet of feedback (FMT 15); the estimate, 0.0 where it is malformed, which changes nothing."""
+        return self._feed(self._state, self._sent, packet, len(packet), now_us)  # type: ignore[no-any-return] # of cffi
 
     def note_rtt(self, rtt: float) -> None:
         """Take a round trip in milliseconds, of receiver reports."""

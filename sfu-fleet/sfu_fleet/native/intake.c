@@ -188,11 +188,10 @@ static enum outcome feed(struct peer *peer, const uint8_t *data, int size) {
     struct timespec clock;
     clock_gettime(CLOCK_MONOTONIC, &clock);
     int64_t now_us = (int64_t)clock.tv_sec * 1000000 + clock.tv_nsec / 1000;
-    if (congestion_feed(peer->congestion, peer->departures, data, size, now_us)) return FED;
-    struct estimate estimate;
-    congestion_estimate(peer->congestion, &estimate);
-    if (estimate.bitrate >= peer->told * (1.0 - FALL) && now_us - peer->told_us < TOLD_EVERY_US) return FED;
-    peer->told = estimate.bitrate;
+    double bitrate = congestion_feed(peer->congestion, peer->departures, data, size, now_us);
+    if (bitrate <= 0.0) return FED;
+    if (bitrate >= peer->told * (1.0 - FALL) && now_us - peer->told_us < TOLD_EVERY_US) return FED;
+    peer->told = bitrate;
     peer->told_us = now_us;
     return ESTIMATED;
 }
