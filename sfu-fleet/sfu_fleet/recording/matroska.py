@@ -16,8 +16,8 @@ _EBML, _SEGMENT, _SEEK_HEAD, _INFO, _TRACKS = 0x1A45DFA3, 0x18538067, 0x114D9B74
 _CLUSTER, _CUES, _VOID = 0x1F43B675, 0x1C53BB6B, 0xEC
 _UNKNOWN_SIZE = b"\x01\xff\xff\xff\xff\xff\xff\xff"
 _MAX_CUES = 100_000
-_CODEC_IDS = {"vp8": "V_VP8", "vp9": "V_VP9", "h264": "V_MPEG4/ISO/AVC", "opus": "A_OPUS"}
-_WEBM = frozenset({"vp8", "vp9", "opus"})
+_CODEC_IDS = {"vp8": "V_VP8", "vp9": "V_VP9", "h264": "V_MPEG4/ISO/AVC", "av1": "V_AV1", "opus": "A_OPUS"}
+_WEBM = frozenset({"vp8", "vp9", "av1", "opus"})
 # Opus needs 80 ms to settle after a jump (RFC 7845, section 4.6); Matroska counts it in nanoseconds.
 _OPUS_PREROLL_NS = 80_000_000
 
