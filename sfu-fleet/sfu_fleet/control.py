@@ -15,11 +15,12 @@ from sfu_fleet.errors import Forbidden, Malformed, SfuError, Unauthorized, Unkno
 from sfu_fleet.metrics import Metrics
 from sfu_fleet.recording.ranges import UnsatisfiableRangeError, parse_range
 from sfu_fleet.recording.recordings import Recordings
-from sfu_fleet.recording.storage import Recording
+from sfu_fleet.recording.writer import Limits
 from sfu_fleet.registry import Registry
 from sfu_fleet.rooms import Rooms
 from sfu_fleet.session import SessionInfo
 from shared.security.tokens import AUDIENCE_SFU, Claims, Grant, TokenError, Tokens
+from shared.state.recordings import Recording
 from shared.telemetry.problems import EXCEPTION_HANDLERS, Problem, problem_response
 
 MAX_BODY_BYTES = 128 * 1024
@@ -82,9 +83,14 @@ class Services(msgspec.Struct, frozen=True):
 
 
 class NewRecording(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
-    """Body of POST /v1/rooms/{room}/recording. Without a layer it is the best that is being sent at any time."""
+    """Body of POST /v1/rooms/{room}/recording. Without a layer it is the best that is being sent at any time.
+
+    `longest_s` and `largest_bytes` are where it ends by itself; 0 is nowhere.
+    """
 
     layer: str | None = None
+    longest_s: float = 0.0
+    largest_bytes: int = 0
 
 
 def _services(state: AppState) -> Services:
@@ -204,7 +210,8 @@ async def start_recording(
     """Record who is live in the room."""
     _moderates(caller, room)
     services = _services(state)
-    return services.recordings.start(services.rooms.publisher_of(room), data.layer)
+    limits = Limits(data.longest_s, data.largest_bytes)
+    return await services.recordings.start(services.rooms.publisher_of(room), data.layer, limits)
 
 
 @delete("/v1/rooms/{room:str}/recording", status_code=200)
@@ -216,7 +223,7 @@ async def stop_recording(room: FromPath[str], state: AppState, caller: NamedDepe
 
 @get("/v1/rooms/{room:str}/recordings")
 async def list_recordings(room: FromPath[str], state: AppState, caller: NamedDependency[Claims]) -> list[Recording]:
-    """The room's recordings that are here."""
+    """The room's recordings that are on this host."""
     _moderates(caller, room)
     return await _services(state).recordings.of_room(room)
 
@@ -242,8 +249,17 @@ async def read_recording(
     headers["Content-Length"] = str(count)
     if wanted is not None:
         headers["Content-Range"] = f"bytes {first}-{first + count - 1}/{found.bytes}"
-    pieces = recordings.storage.read(found, first, count)
+    pieces = await recordings.read(found, first, count)
     return Stream(pieces, status_code=206 if wanted is not None else 200, media_type=found.media_type, headers=headers)
+
+
+@delete("/v1/rooms/{room:str}/recordings/{recording:str}", status_code=204)
+async def delete_recording(
+    room: FromPath[str], recording: FromPath[str], state: AppState, caller: NamedDependency[Claims]
+) -> None:
+    """Delete a recording from this host; an upload of it is given up."""
+    _moderates(caller, room)
+    await _services(state).recordings.delete(room, recording)
 
 
 @get("/v1/sessions")
@@ -292,6 +308,7 @@ def build_app(services: Services) -> Litestar:
             stop_recording,
             list_recordings,
             read_recording,
+            delete_recording,
             live,
             ready,
             metrics,

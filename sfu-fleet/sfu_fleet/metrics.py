@@ -104,12 +104,19 @@ class Metrics(Collector):
             buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1),
             registry=self.registry,
         )
+        self._uploads = Counter(
+            "sfu_recording_uploads", "Attempts to upload a recording, by outcome", ["outcome"], registry=self.registry
+        )
         self.load = Gauge("sfu_load_packets_per_second", "Packets sent per second", registry=self.registry)
         self.registry.register(self)
 
     def drop(self, reason: str, count: int = 1) -> None:
         """Count datagrams or packets that went no further. `reason` is one of a fixed set of words in the code."""
         self._drops[reason] = self._drops.get(reason, 0) + count
+
+    def upload(self, outcome: str) -> None:
+        """Count an attempt to upload a recording: done, failed or abandoned."""
+        self._uploads.labels(outcome).inc()
 
     @property
     def drops(self) -> dict[str, int]:

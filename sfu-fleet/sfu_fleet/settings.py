@@ -69,7 +69,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = "auto"
     recordings: Annotated[
-        str, setting("HEADRACE_SFU_RECORDINGS", "folder for recordings, made when the first one begins")
+        str,
+        setting(
+            "HEADRACE_SFU_RECORDINGS",
+            "folder for recordings, made when the first one begins; workers of a host share it",
+        ),
+    ] = "recordings"
+    s3_bucket: Annotated[
+        str,
+        setting("HEADRACE_S3_BUCKET", "bucket that finished recordings are moved to; default they stay in the folder"),
+    ] = ""
+    s3_endpoint: Annotated[
+        str, setting("HEADRACE_S3_ENDPOINT", "URL of an S3-compatible store that is not Amazon's")
+    ] = ""
+    s3_region: Annotated[
+        str, setting("HEADRACE_S3_REGION", "region of the bucket; default what the environment or profile says")
+    ] = ""
+    s3_prefix: Annotated[
+        str, setting("HEADRACE_S3_PREFIX", "start of all keys in the bucket; the same on workers and functions")
     ] = "recordings"
     traces: Annotated[
         str,

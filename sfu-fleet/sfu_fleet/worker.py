@@ -16,19 +16,21 @@ from sfu_fleet.native.build import NotBuiltError
 from sfu_fleet.native.intake import NativeIntake
 from sfu_fleet.native.plane import NativePlane
 from sfu_fleet.negotiation import random_ice_string
+from sfu_fleet.recording.folder import RecordingFolder
 from sfu_fleet.recording.recordings import Recordings
-from sfu_fleet.recording.storage import LocalStorage
 from sfu_fleet.registry import Registry
 from sfu_fleet.rooms import Limits, Rooms
 from sfu_fleet.session import MediaContext
 from sfu_fleet.settings import Settings
 from sfu_fleet.stream_events import StreamEvents
 from sfu_fleet.tasks import end
+from shared.object_store import ObjectStore
 from shared.security.keys import KeyRing
 from shared.security.tokens import Tokens
 from shared.serving import serve
 from shared.state.connect import connect_redis
 from shared.state.fleet import Fleet, Worker
+from shared.state.recordings import RecordingReports
 from shared.state.rooms import RoomLog
 
 log = get_logger(__name__)
@@ -81,7 +83,13 @@ class SfuWorker:
                 self.events,
                 Limits(settings.capacity_pps, settings.uplink_bitrate),
             )
-            self.recordings = Recordings(settings.instance, LocalStorage(Path(settings.recordings)))
+            self.recordings = Recordings(
+                settings.instance,
+                RecordingFolder(Path(settings.recordings)),
+                self._object_store(stack),
+                RecordingReports(redis),
+                self.metrics,
+            )
             stack.push_async_callback(self.recordings.close)
             # Sessions that are left without a drain: a handshake's task that the garbage collector ends would use an
             # SRTP session that is freed already.
@@ -93,6 +101,8 @@ class SfuWorker:
             self._registering = self._task(stack, self.registry.run(), "registry")
             self._task(stack, self.rooms.run(), "rooms")
             self._task(stack, self.events.run(), "stream-events")
+            for name, duty in self.recordings.duties().items():
+                self._task(stack, duty, name)
             self._stack = stack.pop_all()
         log.info("media_socket", host=settings.media_host, port=self.media_port, announced=settings.announced())
         return self
@@ -113,6 +123,7 @@ class SfuWorker:
             publishers=counts["publish"],
             subscribers=counts["subscribe"],
             draining=self.rooms.draining,
+            recordings=self.recordings.host,
         )
 
     async def drain(self) -> None:
@@ -125,8 +136,8 @@ class SfuWorker:
                 await end(self._registering)
                 await self.registry.withdraw()
                 await self.rooms.drain()
-                await self.recordings.close()
                 await self.events.flush(deadline_s)
+                await self.recordings.finish()
         except TimeoutError:
             log.warning("drain_deadline", deadline_s=deadline_s)
 
@@ -139,6 +150,17 @@ class SfuWorker:
         except NotBuiltError:
             # `_open_plane` says so.
             return None
+
+    def _object_store(self, stack: AsyncExitStack) -> ObjectStore | None:
+        """Where finished recordings go, if there is such a place."""
+        settings = self._settings
+        if not settings.s3_bucket:
+            return None
+        store = ObjectStore(
+            settings.s3_bucket, endpoint=settings.s3_endpoint, region=settings.s3_region, prefix=settings.s3_prefix
+        )
+        stack.callback(store.close)
+        return store
 
     def _open_plane(self, media_socket: MediaSocket) -> PacketPlane:
         """The plane that the settings ask for.

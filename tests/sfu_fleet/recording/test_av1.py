@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sfu_fleet.recording.av1 import configuration, leb128, low_overhead, parse_sequence_header, temporal_unit
 from sfu_fleet.recording.depacketize import av1
 from sfu_fleet.recording.pipeline import Pipeline, Plan
-from tests.sfu_fleet.recording.media import decoded_pictures, obus, payloads, pictures, video_media
+from tests.sfu_fleet.recording.media import decoded_pictures, obus, pictures, video_media
 
 DELIMITER, SEQUENCE, FRAME, PADDING = b"\x10", b"\x08", b"\x30", b"\x78"
 
