@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 
 from functions.api import ice_servers
 from functions.archive.recaller import Recaller
+from functions.recording_shelf import RecordingShelf
 from functions.settings import Settings
 from functions.sfu_client import SfuClient
 from functions.signaling.admission import Reception
@@ -21,6 +22,7 @@ from functions.signaling.ephemeral import Ephemeral
 from functions.signaling.hub import Hub
 from functions.signaling.limits import TrustedProxies, parse_networks
 from functions.signaling.room_control import RoomDesk
+from shared.object_store import ObjectStore
 from shared.security.keys import KeyRing
 from shared.security.tokens import Tokens
 from shared.settings import SettingsError
@@ -30,6 +32,7 @@ from shared.state.directory import RoomDirectory
 from shared.state.documents import Document
 from shared.state.fleet import Fleet
 from shared.state.limits import Holder, Limits
+from shared.state.recordings import RecordingCatalogue, RecordingReports
 from shared.state.rooms import RoomLog
 
 
@@ -65,6 +68,10 @@ class Context(msgspec.Struct):
     ephemeral: Ephemeral
     bus: Bus
     recaller: Recaller
+    reports: RecordingReports
+    catalogue: RecordingCatalogue
+    store: ObjectStore | None
+    shelf: RecordingShelf
     trusted_proxies: TrustedProxies
     sockets: set["Member"] = msgspec.field(default_factory=set)
     draining: bool = False
@@ -76,6 +83,8 @@ class Context(msgspec.Struct):
         with suppress(RedisError, OSError):
             await self.desk.hand_in()
         await self.sfu.close()
+        if self.store is not None:
+            self.store.close()
         await self.redis.aclose()
         await self.mongodb.close()
 
@@ -116,6 +125,11 @@ def build_context(settings: Settings) -> Context:
         on_command=door.on_command,
         on_ephemeral=ephemeral.on_ephemeral,
     )
+    fleet = Fleet(redis)
+    sfu = SfuClient(fleet, log, tokens)
+    reports = RecordingReports(redis)
+    catalogue = RecordingCatalogue(mongodb, settings.mongodb_database)
+    store = _object_store(settings)
     return Context(
         settings=settings,
         redis=redis,
@@ -124,7 +138,7 @@ def build_context(settings: Settings) -> Context:
         directory=RoomDirectory(mongodb, settings.mongodb_database),
         log=log,
         archive=archive,
-        sfu=SfuClient(Fleet(redis), log, tokens),
+        sfu=sfu,
         hub=hub,
         desk=desk,
         door=door,
@@ -133,5 +147,17 @@ def build_context(settings: Settings) -> Context:
         ephemeral=ephemeral,
         bus=bus,
         recaller=recaller,
+        reports=reports,
+        catalogue=catalogue,
+        store=store,
+        shelf=RecordingShelf(settings, catalogue, reports, fleet, sfu, tokens, store),
         trusted_proxies=trusted_proxies,
+    )
+
+
+def _object_store(settings: Settings) -> ObjectStore | None:
+    if not settings.s3_bucket:
+        return None
+    return ObjectStore(
+        settings.s3_bucket, endpoint=settings.s3_endpoint, region=settings.s3_region, prefix=settings.s3_prefix
     )

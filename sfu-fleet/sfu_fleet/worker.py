@@ -89,6 +89,7 @@ class SfuWorker:
                 self._object_store(stack),
                 RecordingReports(redis),
                 self.metrics,
+                self._announce,
             )
             stack.push_async_callback(self.recordings.close)
             # Sessions that are left without a drain: a handshake's task that the garbage collector ends would use an
@@ -125,6 +126,9 @@ class SfuWorker:
             draining=self.rooms.draining,
             recordings=self.recordings.host,
         )
+
+    async def _announce(self) -> None:
+        await self.registry.renew()
 
     async def drain(self) -> None:
         """Leave the registry, end all streams as "drained" and tell everybody, within the deadline."""

@@ -49,7 +49,7 @@ async def test_a_browsers_best_layer_is_recorded_and_plays_in_a_browser(
         # Bandwidth estimation lets the larger layers begin one after another.
         await asyncio.sleep(12)
         known = (await http.delete(f"/v1/rooms/{code}/recording")).json()
-        assert known["state"] == "complete"
+        assert known["state"] == "ready"
         content = (await http.get(known["url"])).content
     file = tmp_path / "file"
     await asyncio.to_thread(file.write_bytes, content)

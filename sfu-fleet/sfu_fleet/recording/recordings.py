@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -52,7 +52,10 @@ class _Active:
 
 
 class Recordings:
-    """A recording's id begins with the id of the worker that made it."""
+    """A recording's id begins with the id of the worker that made it.
+
+    `announce` makes functions know of `host` at once, when it has become known here.
+    """
 
     def __init__(
         self,
@@ -61,8 +64,10 @@ class Recordings:
         store: ObjectStore | None,
         reports: RecordingReports,
         metrics: Metrics,
+        announce: Callable[[], Awaitable[None]],
     ) -> None:
         self._worker_id = worker_id
+        self._announce = announce
         self._folder = folder
         self._reports = reports
         self._reporter = Reporter(reports, self._on_reported)
@@ -90,7 +95,7 @@ class Recordings:
         names = [found.name for track in publisher.tracks if track.kind == "video" for found in track.layers]
         if layer is not None and layer not in names:
             raise UnknownLayer(f"the layers are: {', '.join(names)}")
-        recording = self._new(room, plan)
+        known_host, recording = self.host, self._new(room, plan)
         loop = self._loop
         writer = RecordingWriter(
             recording,
@@ -106,6 +111,8 @@ class Recordings:
         writer.start()
         log.info("recording_started", recording=recording.id, room=room, session=publisher.id, codecs=plan.encodings)
         self._reporter.note(recording)
+        if recording.host != known_host:
+            await self._announce()
         await self._reported()
         return recording
 
