@@ -1,6 +1,7 @@
 import { useCallback, useEffect, useMemo, useState, type ReactNode } from "react";
 
 import type { ApiClient, Room } from "../api/client.ts";
+import { RecordingsClient } from "../api/recordings.ts";
 import { describeError } from "../api/problem.ts";
 import { ChatPanel } from "../components/chat-panel.tsx";
 import { ObstacleScreen, RefusalScreen, WaitingScreen } from "../components/door-screens.tsx";
@@ -11,6 +12,7 @@ import { KnocksPanel } from "../components/knocks-panel.tsx";
 import { PeoplePanel } from "../components/people-panel.tsx";
 import { Player } from "../components/player.tsx";
 import { ReactionBar } from "../components/reaction-bar.tsx";
+import { RecordingsCard } from "../components/recordings-card.tsx";
 import { LiveBadge, ViewerCount } from "../components/room-facts.tsx";
 import { SettingsCard } from "../components/settings-card.tsx";
 import { ShareCard } from "../components/share-card.tsx";
@@ -47,6 +49,7 @@ export function LiveRoom({ api, room, role, session }: LiveRoomProps): ReactNode
   const settings = state.room.settings ?? first;
   const title = settings.title === "" ? room.title : settings.title;
   const connected = state.room.connection === "connected";
+  const recordings = useMemo(() => new RecordingsClient(api, room.id), [api, room.id]);
   const [problem, setProblem] = useState<string | null>(null);
   const [peopleOpen, setPeopleOpen] = useState(false);
 
@@ -149,6 +152,7 @@ export function LiveRoom({ api, room, role, session }: LiveRoomProps): ReactNode
           />
         </div>
         <div className="room-cards">
+          {role === "streamer" && <RecordingsCard recordings={recordings} live={state.room.stream.kind === "live"} />}
           {role === "streamer" && (
             <SettingsCard
               roomId={room.id}
