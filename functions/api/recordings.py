@@ -84,7 +84,7 @@ async def read(
     context: NamedDependency[Context],
     token: Annotated[str | None, Parameter(description="the token of a link, instead of a room token")] = None,
     download: Annotated[bool, Parameter(description="whether the file is to be saved")] = False,
-) -> Stream | Response[None]:
+) -> Stream | Response[bytes]:
     """The file: WebM, or Matroska for H.264. A `Range` of bytes is answered with 206 and that part.
 
     307 leads to the object store when the file is there; a `Range` holds there as well.
@@ -101,7 +101,7 @@ async def read(
         # Stored since we looked.
         shown = await context.shelf.find(claims.room, recording)
     url = context.shelf.store_link(shown.recording, download=download)
-    return Response(None, status_code=307, headers={"location": url, "cache-control": "no-store"})
+    return Response(b"", status_code=307, headers={"location": url, "cache-control": "no-store"})
 
 
 @get(
