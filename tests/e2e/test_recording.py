@@ -13,8 +13,9 @@ from shared.stack.stack import LocalStack
 from tests.conftest import child_environ
 from tests.e2e.conftest import SCREENSHOTS, People
 from tests.e2e.person import Person
-from tests.sfu_fleet.recording.media import ascending, opened
+from tests.sfu_fleet.recording.media import ascending, decoded_widths, opened
 from tests.support.object_store import LocalObjectStore
+from tests.support.room_client import guest
 
 pytestmark = pytest.mark.e2e
 
@@ -68,6 +69,61 @@ async def test_a_browsers_best_layer_is_recorded_and_plays_in_a_browser(
     assert played["width"] == max(report.get("frameWidth", 0) for report in sent)
     assert played["duration"] == pytest.approx(known["duration_s"], abs=0.1)
     assert played["frames"] > 0
+
+
+# Publishes over WHIP with the given codec alone.
+_PUBLISH = """
+async ({path, token, codec}) => {
+  const connection = new RTCPeerConnection();
+  const stream = await navigator.mediaDevices.getUserMedia({video: true, audio: true});
+  for (const track of stream.getTracks()) {
+    const transceiver = connection.addTransceiver(track, {streams: [stream], direction: 'sendonly'});
+    if (track.kind === 'video') {
+      const codecs = RTCRtpSender.getCapabilities('video').codecs;
+      transceiver.setCodecPreferences(codecs.filter(({mimeType}) => mimeType === codec));
+    }
+  }
+  await connection.setLocalDescription();
+  const response = await fetch(path, {
+    method: 'POST',
+    body: connection.localDescription.sdp,
+    headers: {'content-type': 'application/sdp', authorization: `Bearer ${token}`},
+  });
+  await connection.setRemoteDescription({type: 'answer', sdp: await response.text()});
+  return response.status;
+}
+"""
+
+
+async def test_av1_of_a_browser_is_recorded_and_decodes_frame_by_frame(
+    people: People, stack: LocalStack, tmp_path: Path
+) -> None:
+    ana = await people("Ana")
+    async with httpx.AsyncClient(base_url=stack.url) as http:
+        code, token = await (await guest(http, "Ana")).create_room()
+        http.headers["authorization"] = f"Bearer {token}"
+        await ana.page.goto(stack.url)
+        whip = {"path": f"/v1/rooms/{code}/whip", "token": token, "codec": "video/AV1"}
+        assert await ana.page.evaluate(_PUBLISH, whip) == 201
+        async with asyncio.timeout(20):
+            while (started := await http.post(f"/v1/rooms/{code}/recording")).status_code == 409:
+                await asyncio.sleep(0.1)
+        assert started.status_code == 201, started.text
+        assert (started.json()["media_type"], started.json()["codecs"]) == ("video/webm", ["av1", "opus"])
+        await asyncio.sleep(6)
+        known = (await http.delete(f"/v1/rooms/{code}/recording")).json()
+        assert (known["state"], known["dropped_frames"]) == ("ready", 0)
+        content = (await http.get(known["url"])).content
+    file = tmp_path / "file.webm"
+    await asyncio.to_thread(file.write_bytes, content)
+    video, audio, decoded = opened(file)
+    assert decoded == len(video) > 30
+    assert video[0] == (0.0, True)
+    assert ascending([at for at, _ in video])
+    assert ascending(audio)
+    played = await ana.page.evaluate(_PLAY, [known["url"], token])
+    assert played["frames"] > 0
+    assert played["width"] == max(decoded_widths(file))
 
 
 # How many frames the element has decoded, and what it knows of the file.
