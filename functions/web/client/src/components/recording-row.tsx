@@ -46,7 +46,7 @@ export function RecordingRow({ recording, recordings, playing, onPlay, onRemove 
   };
 
   return (
-    <li className="recording" data-testid="recording">
+    <li className="recording-row" data-testid="recording">
       <div className="recording-line">
         <span className="recording-text">
           <span>{when}</span>
@@ -134,18 +134,20 @@ function Confirmation({ when, busy, onKeep, onDelete }: ConfirmationProps): Reac
       }}
     >
       <p>Delete it for good?</p>
-      <button ref={first} type="button" className="button small" disabled={busy} onClick={onKeep}>
-        Keep it
-      </button>
-      <button
-        type="button"
-        className="button small danger"
-        data-testid="recording-delete-confirm"
-        disabled={busy}
-        onClick={onDelete}
-      >
-        Delete
-      </button>
+      <span className="recording-actions">
+        <button ref={first} type="button" className="button small" disabled={busy} onClick={onKeep}>
+          Keep it
+        </button>
+        <button
+          type="button"
+          className="button small danger"
+          data-testid="recording-delete-confirm"
+          disabled={busy}
+          onClick={onDelete}
+        >
+          Delete
+        </button>
+      </span>
     </div>
   );
 }

@@ -64,7 +64,7 @@ export function RecordingsCard({ recordings, live }: RecordingsCardProps): React
         <p>{live ? "Nothing is recorded yet." : "Nothing is recorded yet. Go live, then start a recording."}</p>
       )}
       {known !== null && known.length > 0 && (
-        <ul className="recordings-list" aria-labelledby="recordings-title">
+        <ul className={playing === null ? "recordings-list" : "recordings-list playing"} aria-labelledby="recordings-title">
           {known.map((recording) => (
             <RecordingRow
               key={recording.id}
