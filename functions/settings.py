@@ -61,7 +61,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 43_200
     s3_bucket: Annotated[str, setting("HEADRACE_S3_BUCKET", "bucket that workers move finished recordings to")] = ""
     s3_endpoint: Annotated[
-        str, setting("HEADRACE_S3_ENDPOINT", "URL of an S3-compatible store that is not Amazon's, as browsers reach it")
+        str,
+        setting(
+            "HEADRACE_S3_ENDPOINT",
+            "URL of an S3-compatible store that is not Amazon's, as browsers reach it",
+            pattern="^https?://[^/]+",
+        ),
     ] = ""
     s3_region: Annotated[
         str, setting("HEADRACE_S3_REGION", "region of the bucket; default what the environment or profile says")

@@ -80,7 +80,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         setting("HEADRACE_S3_BUCKET", "bucket that finished recordings are moved to; default they stay in the folder"),
     ] = ""
     s3_endpoint: Annotated[
-        str, setting("HEADRACE_S3_ENDPOINT", "URL of an S3-compatible store that is not Amazon's")
+        str,
+        setting(
+            "HEADRACE_S3_ENDPOINT", "URL of an S3-compatible store that is not Amazon's", pattern="^https?://[^/]+"
+        ),
     ] = ""
     s3_region: Annotated[
         str, setting("HEADRACE_S3_REGION", "region of the bucket; default what the environment or profile says")

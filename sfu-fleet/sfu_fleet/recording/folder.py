@@ -26,6 +26,8 @@ class RecordingFolder:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        # Documents that were read, by their inode and time of change: a new one is a new file.
+        self._documents: dict[Path, tuple[int, int, Recording]] = {}
 
     def host(self) -> str:
         """The id of this folder, by which functions know whose workers have its files; empty before its first file."""
@@ -111,7 +113,7 @@ class RecordingFolder:
         """The recording with that id."""
         if not _is_name(room) or not _is_name(identifier):
             return None
-        return _load(self._path / room / f"{identifier}.json")
+        return self._load(self._path / room / f"{identifier}.json")
 
     def size(self, recording: Recording) -> int:
         """Bytes of the file now; 0 when there is none."""
@@ -142,12 +144,27 @@ class RecordingFolder:
 
     def remove(self, recording: Recording) -> None:
         """Delete the document, by which whoever works on the file sees that it is not wanted any more, and the file."""
-        self._document(recording).unlink(missing_ok=True)
+        document = self._document(recording)
+        document.unlink(missing_ok=True)
+        self._documents.pop(document, None)
         self.drop_file(recording)
 
     def _listed(self, pattern: str) -> list[Recording]:
-        found = (_load(path) for path in self._path.glob(pattern))
+        found = [self._load(path) for path in self._path.glob(pattern)]
         return sorted((recording for recording in found if recording is not None), key=lambda known: known.started_at)
+
+    def _load(self, document: Path) -> Recording | None:
+        try:
+            status = document.stat()
+            inode, changed, known = self._documents.get(document, (0, 0, None))
+            if known is not None and (inode, changed) == (status.st_ino, status.st_mtime_ns):
+                return known
+            known = msgspec.json.decode(document.read_bytes(), type=Recording)
+        except (OSError, msgspec.DecodeError):
+            self._documents.pop(document, None)
+            return None
+        self._documents[document] = (status.st_ino, status.st_mtime_ns, known)
+        return known
 
     def _room(self, room: str) -> Path:
         if not _is_name(room):
@@ -170,13 +187,6 @@ def _pieces(file: BinaryIO, first: int, count: int) -> Iterator[bytes]:
                 return
             count -= len(piece)
             yield piece
-
-
-def _load(document: Path) -> Recording | None:
-    try:
-        return msgspec.json.decode(document.read_bytes(), type=Recording)
-    except (OSError, msgspec.DecodeError):
-        return None
 
 
 def _is_name(text: str) -> bool:

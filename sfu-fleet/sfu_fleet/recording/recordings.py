@@ -263,7 +263,10 @@ class Recordings:
     async def _on_reported(self, recording: Recording) -> None:
         if recording.stored:
             # Functions know of it, and the object store has it: nothing is left to be done here.
-            await asyncio.to_thread(self._folder.remove, recording)
+            try:
+                await asyncio.to_thread(self._folder.remove, recording)
+            except OSError as error:
+                log.warning("recording_not_removed", recording=recording.id, error=str(error))
 
     def _on_end(self, recording: Recording) -> None:
         active = self._active.get(recording.room)

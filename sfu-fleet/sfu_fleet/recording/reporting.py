@@ -47,14 +47,16 @@ class Reporter:
         """Report what waits, once; whether all of it could be."""
         async with self._sending:
             self._news.clear()
-            for recording in list(self._waiting.values()):
-                try:
+            try:
+                for recording in list(self._waiting.values()):
                     await self._reports.report(recording)
-                except (RedisError, OSError) as error:
-                    log.warning("recording_report_delayed", waiting=len(self._waiting), error=type(error).__name__)
+                    if self._waiting.get(recording.id) is recording:
+                        del self._waiting[recording.id]
+                    await self._on_reported(recording)
+            except (RedisError, OSError) as error:
+                log.warning("recording_report_delayed", waiting=len(self._waiting), error=type(error).__name__)
+            finally:
+                # Also when whoever asked for this did not want to wait any longer.
+                if self._waiting:
                     self._news.set()
-                    return False
-                if self._waiting.get(recording.id) is recording:
-                    del self._waiting[recording.id]
-                await self._on_reported(recording)
         return not self._waiting
