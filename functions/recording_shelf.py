@@ -96,7 +96,7 @@ class RecordingShelf:
         made_by = recording.id.partition("-")[0]
         return min(there, key=lambda worker: worker.id != made_by, default=None)
 
-    def store_link(self, recording: Recording, *, download: bool) -> str:
+    async def store_link(self, recording: Recording, *, download: bool) -> str:
         """A URL of the object store under which a recording can be read without a token for a while.
 
         Raises:
@@ -106,8 +106,13 @@ class RecordingShelf:
             raise _no_store("this process is not configured for the object store")
         disposition = f'{"attachment" if download else "inline"}; filename="{recording.file}"'
         try:
-            return self._store.link(
-                recording.key, lifetime_s=LINK_LIFETIME_S, media_type=recording.media_type, disposition=disposition
+            # On a thread: credentials of a role are fetched when they are needed.
+            return await asyncio.to_thread(
+                self._store.link,
+                recording.key,
+                lifetime_s=LINK_LIFETIME_S,
+                media_type=recording.media_type,
+                disposition=disposition,
             )
         except STORE_ERRORS as error:
             raise _no_store(type(error).__name__) from None

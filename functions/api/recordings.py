@@ -100,7 +100,7 @@ async def read(
             return _passed_on(answer, shown.recording, download=download)
         # Stored since we looked.
         shown = await context.shelf.find(claims.room, recording)
-    url = context.shelf.store_link(shown.recording, download=download)
+    url = await context.shelf.store_link(shown.recording, download=download)
     return Response(b"", status_code=307, headers={"location": url, "cache-control": "no-store"})
 
 
@@ -121,7 +121,7 @@ async def link(
     claims = _claims(request, room_id, context)
     shown = await context.shelf.find(claims.room, recording)
     if shown.recording.stored:
-        url = context.shelf.store_link(shown.recording, download=download)
+        url = await context.shelf.store_link(shown.recording, download=download)
     else:
         url = context.shelf.own_link(shown.recording, claims, download=download)
     return RecordingLink(url, LINK_LIFETIME_S)

@@ -229,5 +229,5 @@ async def test_a_stored_recording_without_a_store_here_is_unavailable(
     await catalogue.note(recording(1, stored=True, key="k"))
     shelf = shelf_with()
     with pytest.raises(Problem) as refused:
-        shelf.store_link((await shelf.find(ROOM, "w1-1")).recording, download=False)
+        await shelf.store_link((await shelf.find(ROOM, "w1-1")).recording, download=False)
     assert (refused.value.status, refused.value.code) == (503, "no_object_store")

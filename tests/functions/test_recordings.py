@@ -163,7 +163,7 @@ async def in_state(http: httpx.AsyncClient, path: str, state: str) -> dict[str, 
 async def test_a_recording_in_the_object_store_is_listed_and_played_when_no_worker_is_left(tmp_path: Path) -> None:
     folder = tmp_path / "stack"
     with LocalObjectStore() as store:
-        environ = child_environ() | store.environ
+        environ = child_environ() | store.environ | {"HEADRACE_RECORDINGS_MAX_COUNT": "1"}
         async with (
             LocalStack(folder, functions=1, workers=1, environ=environ, report=lambda _: None) as stack,
             httpx.AsyncClient(base_url=stack.functions[0].url) as http,
@@ -183,6 +183,8 @@ async def test_a_recording_in_the_object_store_is_listed_and_played_when_no_work
             await stack.kill("worker-1", restart=False)
             assert await in_state(http, f"{path}s", "ready") == known
 
+            full = await http.post(path)
+            assert (full.status_code, full.json()["code"]) == (409, "too_many_recordings")
             led = await http.get(known["url"])
             assert led.status_code == 307
             linked = (await http.get(f"{known['url']}/link")).json()["url"]
@@ -199,6 +201,8 @@ async def test_a_recording_in_the_object_store_is_listed_and_played_when_no_work
             assert (await http.delete(known["url"])).status_code == 204
             assert (await http.get(f"{path}s")).json() == []
             assert store.keys() == []
+            # There is room again; that nobody is live is another matter.
+            assert (await http.post(path)).json()["code"] == "no_publisher"
     file = tmp_path / "file.webm"
     await asyncio.to_thread(file.write_bytes, whole.content)
     video, _, decoded = opened(file)
