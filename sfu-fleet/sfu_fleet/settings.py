@@ -75,6 +75,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "folder for recordings, made when the first one begins; workers of a host share it",
         ),
     ] = "recordings"
+    upload_bitrate: Annotated[
+        int,
+        setting(
+            "HEADRACE_SFU_UPLOAD_BITRATE",
+            "bit/s of uploads on average, so that they leave the network to media; 0 is no limit",
+            ge=0,
+        ),
+    ] = 100_000_000
     s3_bucket: Annotated[
         str,
         setting("HEADRACE_S3_BUCKET", "bucket that finished recordings are moved to; default they stay in the folder"),

@@ -87,6 +87,7 @@ class SfuWorker:
                 settings.instance,
                 RecordingFolder(Path(settings.recordings)),
                 self._object_store(stack),
+                settings.upload_bitrate,
                 RecordingReports(redis),
                 self.metrics,
                 self._announce,

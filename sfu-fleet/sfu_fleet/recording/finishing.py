@@ -15,7 +15,7 @@ from structlog import get_logger
 
 from sfu_fleet.recording.folder import RecordingFolder
 from sfu_fleet.recording.mending import mend
-from sfu_fleet.recording.uploading import UploadAbandonedError, UploadMismatchError, abandon, upload
+from sfu_fleet.recording.uploading import PART_BYTES, UploadAbandonedError, UploadMismatchError, abandon, upload
 from shared.object_store import STORE_ERRORS, ObjectStore
 from shared.state.recordings import Recording, RecordingState
 
@@ -31,18 +31,24 @@ log = get_logger(__name__)
 
 
 class Finisher:
-    """`report` is told of every change, and `count` of the outcome of every attempt to upload; both on the thread."""
+    """`report` is told of every change, and `count` of the outcome of every attempt to upload; both on the thread.
+
+    Uploads take `bitrate` bit/s on average, or what they can when it is 0.
+    """
 
     def __init__(
         self,
         folder: RecordingFolder,
         store: ObjectStore | None,
         *,
+        bitrate: int,
         report: Callable[[Recording], None],
         count: Callable[[str], None],
     ) -> None:
         self._folder = folder
         self._store = store
+        self._part_s = PART_BYTES * 8 / bitrate if bitrate else 0.0
+        self._next_part_at = 0.0
         self._report = report
         self._count = count
         self._again: dict[str, tuple[float, float]] = {}
@@ -158,6 +164,10 @@ class Finisher:
         log.info("recording_stored", recording=recording.id, room=recording.room, bytes=size)
 
     def _goes_on(self, recording: Recording) -> bool:
+        """Wait until the next part may be sent; whether it is to be."""
+        now = time.monotonic()
+        self._stopping.wait(max(0.0, self._next_part_at - now))
+        self._next_part_at = max(now, self._next_part_at) + self._part_s
         return not self._stopping.is_set() and self._folder.wanted(recording)
 
     def _noted(self, recording: Recording) -> Recording:

@@ -62,6 +62,7 @@ class Recordings:
         worker_id: str,
         folder: RecordingFolder,
         store: ObjectStore | None,
+        upload_bitrate: int,
         reports: RecordingReports,
         metrics: Metrics,
         announce: Callable[[], Awaitable[None]],
@@ -77,6 +78,7 @@ class Recordings:
         self._finisher = Finisher(
             folder,
             store,
+            bitrate=upload_bitrate,
             report=lambda recording: _tell(loop, self._reporter.note, recording),
             count=lambda outcome: _tell(loop, metrics.upload, outcome),
         )

@@ -48,11 +48,11 @@ def finished(folder: Path, identifier: str = "w0-1", *, size: int = LARGE) -> Re
 
 @asynccontextmanager
 async def worker(
-    valkey: Valkey, store: LocalObjectStore, folder: Path, instance: str = "w1"
+    valkey: Valkey, store: LocalObjectStore, folder: Path, instance: str = "w1", *, bitrate: int = 0
 ) -> AsyncIterator[SfuWorker]:
     settings = settings_for(
         valkey.url, instance=instance, plane="python", recordings=str(folder),
-        s3_bucket=BUCKET, s3_endpoint=store.url, s3_prefix="kept",
+        s3_bucket=BUCKET, s3_endpoint=store.url, s3_prefix="kept", upload_bitrate=bitrate,
     )  # fmt: skip
     async with SfuWorker(settings) as worker:
         yield worker
@@ -206,6 +206,17 @@ async def test_a_drain_waits_for_the_upload(
         await sfu.drain()
         assert (await reported(valkey, "ready")).stored
         assert left(tmp_path) == []
+
+
+async def test_an_upload_takes_the_bitrate_that_it_is_given_and_a_worker_that_stops_does_not_wait_for_it(
+    store: LocalObjectStore, shared_valkey: Valkey, tmp_path: Path
+) -> None:
+    recording = finished(tmp_path)
+    # At this rate the second part is due in many hours.
+    async with worker(shared_valkey, store, tmp_path, bitrate=1_000):
+        await eventually(lambda: "PUT part 1" in store.requests, "the first part is sent")
+    assert "PUT part 2" not in store.requests
+    assert recording.file in left(tmp_path)
 
 
 async def test_a_store_that_has_something_else_than_was_sent_is_not_believed(
