@@ -201,8 +201,8 @@ async def test_a_recording_in_the_object_store_is_listed_and_played_when_no_work
             assert (await http.delete(known["url"])).status_code == 204
             assert (await http.get(f"{path}s")).json() == []
             assert store.keys() == []
-            # There is room again; that nobody is live is another matter.
-            assert (await http.post(path)).json()["code"] == "no_publisher"
+            # There is room again. Whether the worker's lease has ended already is another matter.
+            assert (await http.post(path)).json()["code"] in {"no_publisher", "worker_unreachable"}
     file = tmp_path / "file.webm"
     await asyncio.to_thread(file.write_bytes, whole.content)
     video, _, decoded = opened(file)
