@@ -269,6 +269,7 @@ async def test_a_disk_that_cannot_be_written_fails_the_recording_alone(
     await eventually(lambda: any(info.live for info in worker.rooms.infos()), "live")
     assert (await api.post("/v1/rooms/room/recording", json={})).status_code == 201
     await sending
+    await eventually(lambda: not worker.recordings._active, "the recording has ended", timeout_s=20)
     assert (await api.delete("/v1/rooms/room/recording")).json()["code"] == "not_recording"
     assert any(info.live for info in worker.rooms.infos())
 
