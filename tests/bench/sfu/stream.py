@@ -17,12 +17,18 @@ FRAME_RATE: Final = 30
 # As Chromium cuts video for an Ethernet path.
 _PAYLOAD: Final = 1_150
 _AUDIO_PAYLOAD: Final = 160
+_RTP_HEADER: Final = 12
 _MARK: Final = struct.Struct("!4sQ")
 _MAGIC: Final = b"hdrc"
 # Descriptor and the start of a frame (RFC 7741, sections 4.2 and 4.3): a keyframe, another frame, a continuation.
 _KEY: Final = b"\x10\x00\x9d\x01\x2a"
 _DELTA: Final = b"\x10\x01\x00\x00\x00"
 _MORE: Final = b"\x00\x00\x00\x00\x00"
+
+
+AUDIO_PER_SECOND: Final = 50
+AUDIO_PACKET: Final = _RTP_HEADER + _MARK.size + _AUDIO_PAYLOAD
+"""Size of an audio packet in bytes."""
 
 
 class Frames(msgspec.Struct, frozen=True):
@@ -34,7 +40,23 @@ class Frames(msgspec.Struct, frozen=True):
     @property
     def packets_per_second(self) -> float:
         """Video packets per second."""
-        return sum(-(-size // _PAYLOAD) for size, _ in self.sizes) / len(self.sizes) * FRAME_RATE
+        return sum(count for count, _ in self.trains()) / len(self.sizes) * FRAME_RATE
+
+    @property
+    def packets_per_viewer(self) -> float:
+        """Packets of video and audio per second."""
+        return self.packets_per_second + AUDIO_PER_SECOND
+
+    def trains(self) -> Iterator[tuple[int, int]]:
+        """Of each frame in turn, how many packets it takes and the size of the largest in bytes."""
+        for size, _ in self.sizes:
+            parts = list(_parts(size))
+            yield len(parts), _RTP_HEADER + max(parts)
+
+    @staticmethod
+    def audio_packets(number: int) -> int:
+        """How many audio packets follow a frame: five to three frames."""
+        return 2 if number % 3 else 1
 
 
 def record(bit_rate: int, seconds: int = 6) -> Frames:
@@ -64,29 +86,28 @@ def record(bit_rate: int, seconds: int = 6) -> Frames:
 class Publisher:
     """Sends frames on time; `packets` counts what was sent."""
 
-    def __init__(self, peer: Peer, frames: Frames) -> None:
-        self._peer = peer
-        self._frames = frames
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
         self._sequence = 1
         self._audio_sequence = 1
         self._number = 0
         self.packets = 0
 
-    async def run(self, seconds: float) -> int:
-        """Send for so long; how many packets that were."""
+    async def run(self, frames: Frames, seconds: float, *, offset_s: float = 0.0) -> int:
+        """Send for so long, each frame so much later than a run without offset; how many packets that were."""
         before = self.packets
         count = round(seconds * FRAME_RATE)
-        began = time.perf_counter()
+        began = time.perf_counter() + offset_s
         for step in range(count):
             await asyncio.sleep(max(0.0, began + step / FRAME_RATE - time.perf_counter()))
             # A keyframe first: whoever has just joined begins with it.
-            self._send_frame(force_keyframe=step == 0)
-            for _ in range(2 if step % 3 else 1):
+            self._send_frame(frames, force_keyframe=step == 0)
+            for _ in range(frames.audio_packets(step)):
                 self._send_audio()
         return self.packets - before
 
-    def _send_frame(self, *, force_keyframe: bool) -> None:
-        size, keyframe = self._frames.sizes[self._number % len(self._frames.sizes)]
+    def _send_frame(self, frames: Frames, *, force_keyframe: bool) -> None:
+        size, keyframe = frames.sizes[self._number % len(frames.sizes)]
         keyframe = keyframe or force_keyframe
         self._number += 1
         parts = list(split(size))
@@ -112,7 +133,7 @@ class Publisher:
         self._send(packet)
 
     def _send(self, packet: bytes) -> None:
-        self._peer.send_rtp(packet)
+        self.peer.send_rtp(packet)
         self.packets += 1
 
 

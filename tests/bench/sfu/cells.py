@@ -1,0 +1,250 @@
+"""Measuring: so many viewers in so many rooms of one target for so long, and the most that its core can carry."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final, Protocol, Self
+
+import msgspec
+from aiortc.rtcdtlstransport import RTCCertificate
+
+from tests.bench import machine
+from tests.bench.signaling.sampling import Cores, Sampler, resident_kb
+
+from .native import load
+from .stream import FRAME_RATE, Frames, Publisher
+from .viewers import Viewer, Witness, keep_alive
+from .worker import Lag
+
+# So many of those who join at once are witnesses, spread evenly: who joined last may be served last.
+_WITNESSES: Final = 8
+_WARM_UP_S: Final = 1.0
+_SETTLING_S: Final = 0.5
+# More than this share lost, or later than this, and the target does not carry the load.
+_TOLERATED_LOSS: Final = 0.0001
+_TOLERATED_DELAY_MS: Final = 150.0
+_SATURATED: Final = 0.95
+_TRIES: Final = 3
+
+
+class Target(Protocol):
+    """Whatever forwards: joined by viewers, room by room."""
+
+    pid: int
+    keeps_alive: bool
+    joins_at_once: int
+
+    async def publish(self, peer: Viewer, room: int) -> None:
+        """Connect a room's publisher."""
+
+    async def view(self, viewer: Viewer, room: int) -> None:
+        """Connect a viewer."""
+
+    async def leave(self, viewer: Viewer) -> None:
+        """Disconnect a viewer."""
+
+    async def lag(self) -> Lag | None:
+        """How late its event loop's timers have been so far, if it says so."""
+
+
+class Cell(msgspec.Struct, frozen=True):
+    """What came of one number of viewers."""
+
+    viewers: int
+    rooms: int
+    packets_per_second: float
+    packets_per_viewer: float
+    worker_cores: float
+    rest_cores: float
+    foreign_cores: float
+    lost: int
+    lost_share: float
+    delays_ms: tuple[float, float, float]
+    """Median, 95th and 99th percentile."""
+    lag: Lag | None
+
+    @property
+    def packets_per_cpu_second(self) -> float:
+        """Packets that arrived at viewers for each second of the target's processor time."""
+        return self.packets_per_second / self.worker_cores if self.worker_cores else 0.0
+
+    @property
+    def saturated(self) -> bool:
+        """Whether the target had no time left."""
+        return self.worker_cores > _SATURATED
+
+    @property
+    def sustained(self) -> bool:
+        """Whether the target carried this load."""
+        return self.lost_share <= _TOLERATED_LOSS and self.delays_ms[1] <= _TOLERATED_DELAY_MS
+
+
+class Room:
+    """A publisher and its viewers."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self.publisher = publisher
+        self.viewers: list[Viewer] = []
+
+
+class Bench:
+    """A target, and who is in its rooms so far."""
+
+    def __init__(self, target: Target, cores: Cores) -> None:
+        self._target = target
+        self._cores = cores
+        self._rooms: list[Room] = []
+        self._peers: list[Viewer] = []
+        self._witnesses: list[Witness] = []
+        self._certificate = RTCCertificate.generateCertificate()
+        self._sinks = load().sinks_open(cores.rest)
+        self._empty_kb = 0
+        self.join_cpu_ms = float("nan")
+        self.kb_per_viewer = float("nan")
+
+    @classmethod
+    @asynccontextmanager
+    async def of(cls, target: Target, cores: Cores) -> AsyncIterator[Self]:
+        """Have a bench for as long as this is entered."""
+        bench = cls(target, cores)
+        alive = asyncio.create_task(keep_alive(bench._peers if target.keeps_alive else []))
+        try:
+            yield bench
+        finally:
+            alive.cancel()
+            await asyncio.gather(alive, return_exceptions=True)
+            for witness in bench._witnesses:
+                witness.close()
+            load().sinks_close(bench._sinks)
+            for peer in bench._peers:
+                peer.discard()
+
+    @property
+    def protection(self) -> str:
+        """The SRTP profile of the viewers."""
+        return next(room.viewers[0].protection for room in self._rooms if room.viewers)
+
+    async def measure(self, frames: Frames, count: int, seconds: float, *, rooms: int = 1) -> Cell:
+        """Have that many viewers, evenly in so many rooms, and send to them for so long."""
+        await self._fill(count, rooms)
+        await self._send(frames, _WARM_UP_S)
+        await asyncio.sleep(_SETTLING_S)
+        for witness in self._witnesses:
+            witness.delays_ms.clear()
+        arrived, lag = self._arrived(), await self._target.lag()
+        sampler = Sampler({"worker": [self._target.pid], "rest": [os.getpid()]}, self._cores)
+        sent = await self._send(frames, seconds)
+        await asyncio.sleep(_SETTLING_S)
+        window_s = seconds + _SETTLING_S
+        sample = sampler.sample(window_s)
+        got = self._arrived() - arrived
+        after = await self._target.lag()
+        delays = sorted(delay for witness in self._witnesses for delay in witness.delays_ms) or [float("nan")]
+        return Cell(
+            viewers=count,
+            rooms=rooms,
+            packets_per_second=got / seconds,
+            packets_per_viewer=sent / max(1, count) / seconds,
+            worker_cores=sample.of("worker") * window_s / seconds,
+            rest_cores=sample.of("rest"),
+            foreign_cores=sample.foreign(self._cores),
+            lost=sent - got,
+            lost_share=(sent - got) / max(1, sent),
+            delays_ms=tuple(machine.percentile(delays, percent) for percent in (50, 95, 99)),  # type: ignore[arg-type]
+            lag=after.since(lag) if after is not None and lag is not None else None,
+        )
+
+    async def limit(self, frames: Frames, near: Cell, seconds: float) -> AsyncIterator[Cell]:
+        """Measure around the number of viewers that the target's core can just carry, beginning from what is known."""
+        ceiling, carried = float("inf"), 0
+        estimate = _full(near, frames)
+        for _ in range(_TRIES):
+            cell = await self.measure(frames, estimate, seconds)
+            yield cell
+            if cell.sustained:
+                carried = max(carried, cell.viewers)
+                # What a viewer costs falls with their number: a core that is nearly full may take a few more.
+                estimate = max(_full(cell, frames), round(cell.viewers * 1.06))
+            else:
+                ceiling = min(ceiling, cell.viewers)
+                estimate = round(cell.viewers * 0.92)
+            if estimate >= ceiling:
+                estimate = round((carried + ceiling) / 2)
+            if estimate <= carried * 1.02:
+                return
+
+    async def _fill(self, count: int, rooms: int) -> None:
+        while len(self._rooms) < rooms:
+            publisher = Viewer(certificate=self._certificate)
+            await self._target.publish(publisher, len(self._rooms))
+            self._rooms.append(Room(Publisher(publisher)))
+            self._peers.append(publisher)
+        self._empty_kb = self._empty_kb or resident_kb([self._target.pid])
+        for number, room in enumerate(self._rooms):
+            wanted = (count // rooms + (number < count % rooms)) if number < rooms else 0
+            await self._shrink(room, wanted)
+        for number, room in enumerate(self._rooms[:rooms]):
+            await self._grow(room, number, count // rooms + (number < count % rooms))
+
+    async def _shrink(self, room: Room, count: int) -> None:
+        leaving = room.viewers[count:]
+        del room.viewers[count:]
+        for viewer in leaving:
+            for witness in [witness for witness in self._witnesses if witness.viewer is viewer]:
+                witness.close()
+                self._witnesses.remove(witness)
+            self._peers.remove(viewer)
+            await self._target.leave(viewer)
+            viewer.discard()
+
+    async def _grow(self, room: Room, number: int, count: int) -> None:
+        new = count - len(room.viewers)
+        if new <= 0:
+            return
+        before = machine.cpu_seconds([self._target.pid])
+        at_once = asyncio.Semaphore(self._target.joins_at_once)
+
+        async def join() -> Viewer:
+            async with at_once:
+                viewer = Viewer(certificate=self._certificate)
+                await self._target.view(viewer, number)
+                return viewer
+
+        stride = max(1, new * len(self._rooms) // _WITNESSES)
+        for index, viewer in enumerate(await asyncio.gather(*(join() for _ in range(new)))):
+            if index % stride == stride // 2:
+                self._witnesses.append(Witness(viewer))
+            else:
+                load().sinks_add(self._sinks, viewer.release().fileno())
+            room.viewers.append(viewer)
+            self._peers.append(viewer)
+        self.join_cpu_ms = (machine.cpu_seconds([self._target.pid]) - before) * 1000 / new
+        viewers = sum(len(room.viewers) for room in self._rooms)
+        self.kb_per_viewer = (resident_kb([self._target.pid]) - self._empty_kb) / viewers
+
+    async def _send(self, frames: Frames, seconds: float) -> int:
+        """Let all publishers that have viewers send, their frames staggered; how many packets viewers should get."""
+        busy = [room for room in self._rooms if room.viewers]
+        offsets = [place / len(busy) / FRAME_RATE for place in range(len(busy))]
+        sent = await asyncio.gather(
+            *(
+                room.publisher.run(frames, seconds, offset_s=offset_s)
+                for room, offset_s in zip(busy, offsets, strict=True)
+            )
+        )
+        return sum(count * len(room.viewers) for count, room in zip(sent, busy, strict=True))
+
+    def _arrived(self) -> int:
+        return int(load().sinks_packets(self._sinks)) + sum(witness.packets for witness in self._witnesses)
+
+
+def best_of(cells: list[Cell]) -> Cell:
+    """The largest number of viewers that the target carried; the first cell where it carried none."""
+    return max((cell for cell in cells if cell.sustained), key=lambda cell: cell.viewers, default=cells[0])
+
+
+def _full(cell: Cell, frames: Frames) -> int:
+    """How many viewers would take the whole core, if each cost what it cost in a cell."""
+    packets = cell.packets_per_cpu_second / frames.packets_per_viewer
+    return max(1, round(packets))
