@@ -1,4 +1,4 @@
-"""How late the event loop runs its timers: so long do checks, reports and keyframe requests wait, whatever they cost."""
+"""How late the event loop runs its timers: so long do checks, reports and keyframe requests wait as well."""
 
 import asyncio
 import time

@@ -39,8 +39,7 @@ def same_traffic(frames: Frames) -> list[Train]:
     """A recorded stream: each frame as trains of equal packets, and audio packets alone."""
     trains: list[Train] = []
     for number, (packets, size) in enumerate(frames.trains()):
-        for first in range(0, packets, _LONGEST_TRAIN):
-            trains.append((min(_LONGEST_TRAIN, packets - first), size))
+        trains += [(min(_LONGEST_TRAIN, packets - first), size) for first in range(0, packets, _LONGEST_TRAIN)]
         trains += [(1, AUDIO_PACKET)] * frames.audio_packets(number)
     return trains
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Container, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Protocol, Self
 
@@ -13,7 +13,7 @@ from tests.bench import machine
 from tests.bench.signaling.sampling import Cores, Sampler, resident_kb
 
 from .native import load
-from .stream import FRAME_RATE, Frames, Publisher
+from .stream import Frames, Publisher
 from .viewers import Viewer, Witness, keep_alive
 from .worker import Lag
 
@@ -31,9 +31,12 @@ _TRIES: Final = 3
 class Target(Protocol):
     """Whatever forwards: joined by viewers, room by room."""
 
-    pid: int
     keeps_alive: bool
     joins_at_once: int
+
+    @property
+    def pids(self) -> Sequence[int]:
+        """Its processes."""
 
     async def publish(self, peer: Viewer, room: int) -> None:
         """Connect a room's publisher."""
@@ -42,7 +45,10 @@ class Target(Protocol):
         """Connect a viewer."""
 
     async def leave(self, viewer: Viewer) -> None:
-        """Disconnect a viewer."""
+        """Disconnect a viewer who is there."""
+
+    async def present(self) -> Container[Viewer]:
+        """Who is there still: an overloaded target hears nobody and takes them for gone."""
 
     async def lag(self) -> Lag | None:
         """How late its event loop's timers have been so far, if it says so."""
@@ -83,8 +89,9 @@ class Cell(msgspec.Struct, frozen=True):
 class Room:
     """A publisher and its viewers."""
 
-    def __init__(self, publisher: Publisher) -> None:
-        self.publisher = publisher
+    def __init__(self) -> None:
+        self.peer: Viewer | None = None
+        self.publisher: Publisher | None = None
         self.viewers: list[Viewer] = []
 
 
@@ -133,7 +140,7 @@ class Bench:
         for witness in self._witnesses:
             witness.delays_ms.clear()
         arrived, lag = self._arrived(), await self._target.lag()
-        sampler = Sampler({"worker": [self._target.pid], "rest": [os.getpid()]}, self._cores)
+        sampler = Sampler({"worker": self._target.pids, "rest": [os.getpid()]}, self._cores)
         sent = await self._send(frames, seconds)
         await asyncio.sleep(_SETTLING_S)
         window_s = seconds + _SETTLING_S
@@ -155,10 +162,13 @@ class Bench:
             lag=after.since(lag) if after is not None and lag is not None else None,
         )
 
-    async def limit(self, frames: Frames, near: Cell, seconds: float) -> AsyncIterator[Cell]:
-        """Measure around the number of viewers that the target's core can just carry, beginning from what is known."""
+    async def limit(self, frames: Frames, near: Cell, seconds: float, *, caution: float = 1.0) -> AsyncIterator[Cell]:
+        """Measure around the number of viewers that the target's core can just carry.
+
+        Begins with that share of what a cell lets expect, `caution`: another traffic's packets may cost more.
+        """
         ceiling, carried = float("inf"), 0
-        estimate = _full(near, frames)
+        estimate = max(1, round(_full(near, frames) * caution))
         for _ in range(_TRIES):
             cell = await self.measure(frames, estimate, seconds)
             yield cell
@@ -175,68 +185,92 @@ class Bench:
                 return
 
     async def _fill(self, count: int, rooms: int) -> None:
+        await self._forget_the_lost()
         while len(self._rooms) < rooms:
-            publisher = Viewer(certificate=self._certificate)
-            await self._target.publish(publisher, len(self._rooms))
-            self._rooms.append(Room(Publisher(publisher)))
-            self._peers.append(publisher)
-        self._empty_kb = self._empty_kb or resident_kb([self._target.pid])
-        for number, room in enumerate(self._rooms):
-            wanted = (count // rooms + (number < count % rooms)) if number < rooms else 0
-            await self._shrink(room, wanted)
+            self._rooms.append(Room())
         for number, room in enumerate(self._rooms[:rooms]):
-            await self._grow(room, number, count // rooms + (number < count % rooms))
+            if room.peer is None:
+                room.peer = Viewer(certificate=self._certificate)
+                await self._target.publish(room.peer, number)
+                room.publisher = Publisher(room.peer)
+                self._peers.append(room.peer)
+        self._empty_kb = self._empty_kb or resident_kb(self._target.pids)
+        wanted = [
+            (count // rooms + (number < count % rooms)) if number < rooms else 0 for number in range(len(self._rooms))
+        ]
+        for room, viewers in zip(self._rooms, wanted, strict=True):
+            await self._shrink(room, viewers)
+        await self._grow([viewers - len(room.viewers) for room, viewers in zip(self._rooms, wanted, strict=True)])
+
+    async def _forget_the_lost(self) -> None:
+        present = await self._target.present()
+        for room in self._rooms:
+            for viewer in [viewer for viewer in room.viewers if viewer not in present]:
+                self._forget(room, viewer)
+            if room.peer is not None and room.peer not in present:
+                self._peers.remove(room.peer)
+                room.peer.discard()
+                room.peer = room.publisher = None
 
     async def _shrink(self, room: Room, count: int) -> None:
-        leaving = room.viewers[count:]
-        del room.viewers[count:]
-        for viewer in leaving:
-            for witness in [witness for witness in self._witnesses if witness.viewer is viewer]:
-                witness.close()
-                self._witnesses.remove(witness)
-            self._peers.remove(viewer)
+        for viewer in room.viewers[count:]:
             await self._target.leave(viewer)
-            viewer.discard()
+            self._forget(room, viewer)
 
-    async def _grow(self, room: Room, number: int, count: int) -> None:
-        new = count - len(room.viewers)
-        if new <= 0:
+    def _forget(self, room: Room, viewer: Viewer) -> None:
+        for witness in [witness for witness in self._witnesses if witness.viewer is viewer]:
+            witness.close()
+            self._witnesses.remove(witness)
+        room.viewers.remove(viewer)
+        self._peers.remove(viewer)
+        viewer.discard()
+
+    async def _grow(self, more: list[int]) -> None:
+        """Let so many viewers join each room."""
+        if not any(more):
             return
-        before = machine.cpu_seconds([self._target.pid])
+        before = machine.cpu_seconds(self._target.pids)
         at_once = asyncio.Semaphore(self._target.joins_at_once)
 
-        async def join() -> Viewer:
+        async def join(number: int) -> tuple[int, Viewer]:
             async with at_once:
                 viewer = Viewer(certificate=self._certificate)
                 await self._target.view(viewer, number)
-                return viewer
+                # It says that it is there from now on, while others join.
+                self._peers.append(viewer)
+                return number, viewer
 
-        stride = max(1, new * len(self._rooms) // _WITNESSES)
-        for index, viewer in enumerate(await asyncio.gather(*(join() for _ in range(new)))):
+        joined = await asyncio.gather(*(join(number) for number, count in enumerate(more) for _ in range(count)))
+        stride = max(1, len(joined) // _WITNESSES)
+        for index, (number, viewer) in enumerate(joined):
             if index % stride == stride // 2:
                 self._witnesses.append(Witness(viewer))
             else:
                 load().sinks_add(self._sinks, viewer.release().fileno())
-            room.viewers.append(viewer)
-            self._peers.append(viewer)
-        self.join_cpu_ms = (machine.cpu_seconds([self._target.pid]) - before) * 1000 / new
+            self._rooms[number].viewers.append(viewer)
+        self.join_cpu_ms = (machine.cpu_seconds(self._target.pids) - before) * 1000 / len(joined)
         viewers = sum(len(room.viewers) for room in self._rooms)
-        self.kb_per_viewer = (resident_kb([self._target.pid]) - self._empty_kb) / viewers
+        self.kb_per_viewer = (resident_kb(self._target.pids) - self._empty_kb) / viewers
 
     async def _send(self, frames: Frames, seconds: float) -> int:
         """Let all publishers that have viewers send, their frames staggered; how many packets viewers should get."""
-        busy = [room for room in self._rooms if room.viewers]
-        offsets = [place / len(busy) / FRAME_RATE for place in range(len(busy))]
-        sent = await asyncio.gather(
-            *(
-                room.publisher.run(frames, seconds, offset_s=offset_s)
-                for room, offset_s in zip(busy, offsets, strict=True)
-            )
+        busy = [(room.publisher, len(room.viewers)) for room in self._rooms if room.publisher and room.viewers]
+        runs = (
+            publisher.run(frames, seconds, offset_s=place / len(busy) / frames.rate)
+            for place, (publisher, _) in enumerate(busy)
         )
-        return sum(count * len(room.viewers) for count, room in zip(sent, busy, strict=True))
+        sent = await asyncio.gather(*runs)
+        return sum(count * viewers for count, (_, viewers) in zip(sent, busy, strict=True))
 
     def _arrived(self) -> int:
         return int(load().sinks_packets(self._sinks)) + sum(witness.packets for witness in self._witnesses)
+
+
+def cheapest_of(cells: list[Cell]) -> Cell:
+    """The load with the least processor time per packet that the target carried; the first where it carried none."""
+    return max(
+        (cell for cell in cells if cell.sustained), key=lambda cell: cell.packets_per_cpu_second, default=cells[0]
+    )
 
 
 def best_of(cells: list[Cell]) -> Cell:

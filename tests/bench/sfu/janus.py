@@ -11,7 +11,7 @@ import json
 import shutil
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Container
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Self
@@ -98,7 +98,7 @@ class Janus:
     joins_at_once = 32
 
     def __init__(self, pid: int, address: str, socket: ClientConnection) -> None:
-        self.pid = pid
+        self.pids = (pid,)
         self._address = address
         self._socket = socket
         self._numbers = itertools.count(1)
@@ -159,6 +159,10 @@ class Janus:
         """Disconnect a viewer."""
         await self._ask("detach", self._handles.pop(viewer))
 
+    async def present(self) -> Container[Viewer]:
+        """Whoever has a handle: Janus forgets nobody by itself."""
+        return self._handles
+
     async def lag(self) -> Lag | None:
         """Janus does not say."""
         return None
@@ -179,7 +183,8 @@ class Janus:
         answer = self._waiting[transaction] = asyncio.get_running_loop().create_future()
         await self._socket.send(json.dumps(request))
         async with asyncio.timeout(_ANSWER_S):
-            return await answer
+            found: dict[str, Any] = await answer
+        return found
 
     async def _read(self) -> None:
         async for text in self._socket:
@@ -219,7 +224,7 @@ async def _connected(process: asyncio.subprocess.Process, port: int, log: Path) 
             return await connect(f"ws://127.0.0.1:{port}", subprotocols=["janus-protocol"], proxy=None)  # type: ignore[list-item]
         except OSError:
             if process.returncode is not None or asyncio.get_running_loop().time() > deadline:
-                raise JanusError(f"Janus did not start: {log.read_text(errors='replace')[-2000:]}") from None
+                raise JanusError(f"Janus did not start: {await asyncio.to_thread(log.read_text)}") from None
             await asyncio.sleep(0.1)
 
 
@@ -237,4 +242,3 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
     except TimeoutError:
         process.kill()
         await process.wait()
-

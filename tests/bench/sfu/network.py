@@ -29,7 +29,9 @@ def enter() -> bool:
         f"ip link set {INTERFACE}-end up",
         f"ip link set {INTERFACE} up",
     ]
-    return all(subprocess.run(line.split(), check=False, stderr=subprocess.DEVNULL).returncode == 0 for line in commands)
+    return all(
+        subprocess.run(line.split(), check=False, stderr=subprocess.DEVNULL).returncode == 0 for line in commands
+    )
 
 
 def describe() -> str:

@@ -32,20 +32,29 @@ AUDIO_PACKET: Final = _RTP_HEADER + _MARK.size + _AUDIO_PAYLOAD
 
 
 class Frames(msgspec.Struct, frozen=True):
-    """Sizes of encoded frames in bytes, in order, each with whether it is a keyframe; and where they are from."""
+    """Sizes of encoded frames in bytes, in order, each with whether it is a keyframe; and where they are from.
+
+    With no frames it is audio alone.
+    """
 
     sizes: tuple[tuple[int, bool], ...]
     origin: str
+    audio: bool = True
+
+    @property
+    def rate(self) -> int:
+        """How often a second something is sent."""
+        return FRAME_RATE if self.sizes else AUDIO_PER_SECOND
 
     @property
     def packets_per_second(self) -> float:
         """Video packets per second."""
-        return sum(count for count, _ in self.trains()) / len(self.sizes) * FRAME_RATE
+        return sum(count for count, _ in self.trains()) / max(1, len(self.sizes)) * FRAME_RATE
 
     @property
     def packets_per_viewer(self) -> float:
         """Packets of video and audio per second."""
-        return self.packets_per_second + AUDIO_PER_SECOND
+        return self.packets_per_second + AUDIO_PER_SECOND * self.audio
 
     def trains(self) -> Iterator[tuple[int, int]]:
         """Of each frame in turn, how many packets it takes and the size of the largest in bytes."""
@@ -53,13 +62,17 @@ class Frames(msgspec.Struct, frozen=True):
             parts = list(_parts(size))
             yield len(parts), _RTP_HEADER + max(parts)
 
-    @staticmethod
-    def audio_packets(number: int) -> int:
+    def audio_packets(self, number: int) -> int:
         """How many audio packets follow a frame: five to three frames."""
+        if not (self.audio and self.sizes):
+            return int(self.audio)
         return 2 if number % 3 else 1
 
 
-def record(bit_rate: int, seconds: int = 6) -> Frames:
+AUDIO_ALONE: Final = Frames((), f"{AUDIO_PER_SECOND} packets/s of {AUDIO_PACKET} bytes, as of Opus")
+
+
+def record(bit_rate: int, seconds: int = 6, *, audio: bool = True) -> Frames:
     """Encode a moving test picture in real time's settings and keep the sizes."""
     found: list[tuple[int, bool]] = []
     with av.open(f"testsrc2=size=1280x720:rate={FRAME_RATE},noise=alls=20:allf=t", format="lavfi") as source:
@@ -80,14 +93,14 @@ def record(bit_rate: int, seconds: int = 6) -> Frames:
                 break
             frame.pict_type = 0
             found += [(packet.size, packet.is_keyframe) for packet in encoder.encode(frame.reformat(format="yuv420p"))]
-    return Frames(tuple(found), f"libx264, 720p at {FRAME_RATE} frames/s, {bit_rate // 1000} kbit/s")
+    return Frames(tuple(found), f"libx264, 720p at {FRAME_RATE} frames/s, {bit_rate // 1000} kbit/s", audio)
 
 
 class Publisher:
     """Sends frames on time; `packets` counts what was sent."""
 
     def __init__(self, peer: Peer) -> None:
-        self.peer = peer
+        self._peer = peer
         self._sequence = 1
         self._audio_sequence = 1
         self._number = 0
@@ -96,12 +109,13 @@ class Publisher:
     async def run(self, frames: Frames, seconds: float, *, offset_s: float = 0.0) -> int:
         """Send for so long, each frame so much later than a run without offset; how many packets that were."""
         before = self.packets
-        count = round(seconds * FRAME_RATE)
+        count = round(seconds * frames.rate)
         began = time.perf_counter() + offset_s
         for step in range(count):
-            await asyncio.sleep(max(0.0, began + step / FRAME_RATE - time.perf_counter()))
-            # A keyframe first: whoever has just joined begins with it.
-            self._send_frame(frames, force_keyframe=step == 0)
+            await asyncio.sleep(max(0.0, began + step / frames.rate - time.perf_counter()))
+            if frames.sizes:
+                # A keyframe first: whoever has just joined begins with it.
+                self._send_frame(frames, force_keyframe=step == 0)
             for _ in range(frames.audio_packets(step)):
                 self._send_audio()
         return self.packets - before
@@ -133,7 +147,7 @@ class Publisher:
         self._send(packet)
 
     def _send(self, packet: bytes) -> None:
-        self.peer.send_rtp(packet)
+        self._peer.send_rtp(packet)
         self.packets += 1
 
 

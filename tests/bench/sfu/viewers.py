@@ -1,6 +1,7 @@
 """Viewers that go through real ICE and DTLS in Python and then leave their sockets to a sink in C."""
 
 import asyncio
+import random
 import socket
 import struct
 import time
@@ -17,7 +18,8 @@ from .stream import sent_at
 _SO_TIMESTAMPNS: Final = 35
 # RFC 8445, section 5.1.2.1, of the only host candidate.
 _HOST_PRIORITY: Final = 2_130_706_431
-_KEEP_ALIVE_S: Final = 3.0
+_KEEP_ALIVE_S: Final = 4.0
+_KEEP_ALIVE_STEP_S: Final = 0.05
 _RECEIVE_BUFFER: Final = 2 * 1024 * 1024
 
 
@@ -25,6 +27,7 @@ class Viewer(Peer):
     """A peer whose socket outlives its Python side."""
 
     sock: socket.socket | None = None
+    check_due = 0.0
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         """Answer the connectivity checks of a full ICE agent (RFC 8445, section 7.3); the rest is a peer's."""
@@ -81,7 +84,8 @@ class Viewer(Peer):
     @property
     def protection(self) -> str:
         """The SRTP profile that DTLS chose (RFC 5764, section 4.1.2)."""
-        return str(self.dtls._ssl.get_selected_srtp_profile().decode())
+        assert self.dtls._ssl is not None
+        return self.dtls._ssl.get_selected_srtp_profile().decode()
 
     @property
     def keys(self) -> Any:  # noqa: ANN401 - aiortc's own
@@ -131,8 +135,9 @@ class Witness:
 async def keep_alive(peers: Sequence[Viewer]) -> None:
     """Let the worker know that everybody is there, until cancelled."""
     while True:
-        for peer in list(peers):
+        await asyncio.sleep(_KEEP_ALIVE_STEP_S)
+        now = time.monotonic()
+        for peer in [peer for peer in peers if peer.check_due <= now]:
             peer.keep_alive()
-            await asyncio.sleep(_KEEP_ALIVE_S / max(1, len(peers)))
-        if not peers:
-            await asyncio.sleep(0.1)
+            # Not all of those at once who joined at once.
+            peer.check_due = now + random.uniform(0.5, 1.0) * _KEEP_ALIVE_S

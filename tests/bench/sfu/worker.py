@@ -1,4 +1,4 @@
-"""Our own worker as a benchmark's target: started alone on a core, joined over its control API as the functions do it."""
+"""Our own worker as a benchmark's target: alone on a core, joined over its control API as the functions do it."""
 
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -50,7 +50,7 @@ class Worker:
     joins_at_once = 8
 
     def __init__(self, http: httpx.AsyncClient, token: Callable[[str, str], str], pid: int) -> None:
-        self.pid = pid
+        self.pids = (pid,)
         self._http = http
         self._token = token
         self._sessions: dict[Viewer, tuple[str, str, str]] = {}
@@ -97,7 +97,14 @@ class Worker:
         """Disconnect a viewer."""
         response = await self._http.delete(self._path(viewer), headers=self._headers(viewer))
         response.raise_for_status()
-        del self._sessions[viewer]
+
+    async def present(self) -> frozenset[Viewer]:
+        """Whose session there is."""
+        headers = {"authorization": f"Bearer {self._token('bench', '')}"}
+        response = await self._http.get("/v1/sessions", headers=headers)
+        response.raise_for_status()
+        alive = {info["session"] for info in response.json() if info["state"] == "connected"}
+        return frozenset(viewer for viewer, (_, _, session) in self._sessions.items() if session in alive)
 
     async def lag(self) -> Lag:
         """How late its event loop's timers have been so far."""
