@@ -180,7 +180,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--native", type=int, nargs="*", default=[100, 300, 600], help="viewers, native plane")
     parser.add_argument("--python", type=int, nargs="*", default=[50, 100, 200], help="viewers, Python plane")
     parser.add_argument("--janus", type=int, nargs="*", default=[100, 200], help="viewers, Janus; none leaves it out")
-    parser.add_argument("--seconds", type=float, default=5.0, help="measured for each number of viewers")
+    parser.add_argument("--seconds", type=float, default=4.0, help="measured for each number of viewers")
     parser.add_argument("--kbps", type=int, nargs="+", default=[2500, 4000, 1000], help="video; first for all")
     parser.add_argument("--rooms", type=int, default=8, help="of the cell with several publishers")
     parser.add_argument(

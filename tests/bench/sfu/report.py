@@ -11,6 +11,7 @@ HEADER: Final = (
 )
 # A generator or sinks without time to spare measure themselves.
 _BUSY: Final = 0.9
+_DISTURBED: Final = 0.3
 
 
 def row(name: str, cell: Cell) -> str:
@@ -20,6 +21,7 @@ def row(name: str, cell: Cell) -> str:
         "worker saturated" if cell.saturated else "",
         "load generator saturated" if cell.rest_cores > _BUSY else "",
         "" if cell.sustained else "NOT SUSTAINED",
+        "other programs ran" if cell.foreign_cores > _DISTURBED else "",
     ]
     lag = "/".join(f"{value:g}" for value in lags(cell).values()) or "-"
     return (

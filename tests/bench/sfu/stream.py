@@ -62,11 +62,16 @@ class Frames(msgspec.Struct, frozen=True):
             parts = list(_parts(size))
             yield len(parts), _RTP_HEADER + max(parts)
 
-    def audio_packets(self, number: int) -> int:
-        """How many audio packets follow a frame: five to three frames."""
-        if not (self.audio and self.sizes):
-            return int(self.audio)
+    @staticmethod
+    def audio_packets(number: int) -> int:
+        """How many audio packets come until the next frame: five to three frames."""
         return 2 if number % 3 else 1
+
+    def schedule(self, seconds: float) -> list[tuple[float, bool]]:
+        """When something is sent, in seconds from the start, and whether it is a frame; audio has its own clock."""
+        frames = [(step / FRAME_RATE, True) for step in range(round(seconds * FRAME_RATE)) if self.sizes]
+        audio = [((step + 0.5) / AUDIO_PER_SECOND, False) for step in range(round(seconds * AUDIO_PER_SECOND))]
+        return sorted(frames + (audio if self.audio else []))
 
 
 AUDIO_ALONE: Final = Frames((), f"{AUDIO_PER_SECOND} packets/s of {AUDIO_PACKET} bytes, as of Opus")
@@ -109,14 +114,13 @@ class Publisher:
     async def run(self, frames: Frames, seconds: float, *, offset_s: float = 0.0) -> int:
         """Send for so long, each frame so much later than a run without offset; how many packets that were."""
         before = self.packets
-        count = round(seconds * frames.rate)
         began = time.perf_counter() + offset_s
-        for step in range(count):
-            await asyncio.sleep(max(0.0, began + step / frames.rate - time.perf_counter()))
-            if frames.sizes:
+        for place, (at, is_frame) in enumerate(frames.schedule(seconds)):
+            await asyncio.sleep(max(0.0, began + at - time.perf_counter()))
+            if is_frame:
                 # A keyframe first: whoever has just joined begins with it.
-                self._send_frame(frames, force_keyframe=step == 0)
-            for _ in range(frames.audio_packets(step)):
+                self._send_frame(frames, force_keyframe=place == 0)
+            else:
                 self._send_audio()
         return self.packets - before
 

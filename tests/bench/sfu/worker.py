@@ -96,7 +96,9 @@ class Worker:
     async def leave(self, viewer: Viewer) -> None:
         """Disconnect a viewer."""
         response = await self._http.delete(self._path(viewer), headers=self._headers(viewer))
-        response.raise_for_status()
+        # One who has just been taken for dead has left as well.
+        if response.status_code != httpx.codes.NOT_FOUND:
+            response.raise_for_status()
 
     async def present(self) -> frozenset[Viewer]:
         """Whose session there is."""
