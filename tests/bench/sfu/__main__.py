@@ -22,7 +22,7 @@ from tests.bench.signaling.sampling import Cores
 
 from . import janus, network, report
 from .bound import LONG_TRAINS, Bound, bound, same_traffic
-from .cells import Bench, Cell, best_of, cheapest_of
+from .cells import Bench, Cell, best_of, carried, cheapest_of
 from .stream import Frames, record
 from .worker import Worker
 
@@ -64,7 +64,7 @@ class Run:
             "version": janus.version(),
             "packets_per_cpu_second": round(best.packets_per_cpu_second),
             "viewers_measured": best.viewers,
-            f"viewers_per_core_{self._kbps}kbps": best_of(cells).viewers,
+            f"viewers_per_core_{self._kbps}kbps": carried(cells),
             "srtp": protection,
             "join_cpu_ms": round(joins, 2),
             "kb_per_viewer": round(memory, 1),
@@ -80,13 +80,13 @@ class Run:
             best = best_of(cells)
             # Of the largest number that joined at once.
             joins, memory = bench.join_cpu_ms, bench.kb_per_viewer
-            carried = {self._kbps: best.viewers}
+            most = {self._kbps: carried(cells)}
             partial = max(1, best.viewers * 4 // 5)
             loaded = await self._cell(plane, bench, self.stream, partial)
             for kbps, frames in self.frames.items():
                 if kbps != self._kbps:
                     near = [cell async for cell in self._limit(f"{plane} {kbps / 1000:g}M", bench, frames, best)]
-                    carried[kbps] = best_of(near).viewers
+                    most[kbps] = carried(near)
             several = await self._cell(plane, bench, self.stream, partial, rooms=min(self._rooms, partial))
         same, alone = (self.bound(same_traffic(self.stream), viewers=best.viewers, gso=gso) for gso in (True, False))
         print(report.bound_line(f"the stream to {best.viewers:,} viewers", same, alone))
@@ -96,7 +96,7 @@ class Run:
             "ratio_to_bound_same_traffic": round(found / same.packets_per_cpu_second, 3),
             "ratio_to_bound_same_traffic_without_trains": round(found / alone.packets_per_cpu_second, 3),
             "viewers_measured": best.viewers,
-            **{f"viewers_per_core_{kbps}kbps": count for kbps, count in carried.items()},
+            **{f"viewers_per_core_{kbps}kbps": count for kbps, count in most.items()},
             "worker_cores": round(best.worker_cores, 3),
             "lost": best.lost,
             **report.delays(loaded),

@@ -299,8 +299,13 @@ def cheapest_of(cells: list[Cell]) -> Cell:
     )
 
 
+def carried(cells: list[Cell]) -> int | None:
+    """The largest number of viewers that the target carried; nothing where it carried none of them."""
+    return max((cell.viewers for cell in cells if cell.sustained), default=None)
+
+
 def best_of(cells: list[Cell]) -> Cell:
-    """The largest number of viewers that the target carried; the first cell where it carried none."""
+    """The cell with the largest number of viewers that the target carried; the first where it carried none."""
     return max((cell for cell in cells if cell.sustained), key=lambda cell: cell.viewers, default=cells[0])
 
 
