@@ -59,7 +59,7 @@ class Frames(msgspec.Struct, frozen=True):
     def trains(self) -> Iterator[tuple[int, int]]:
         """Of each frame in turn, how many packets it takes and the size of the largest in bytes."""
         for size, _ in self.sizes:
-            parts = list(_parts(size))
+            parts = list(split(size))
             yield len(parts), _RTP_HEADER + max(parts)
 
     @staticmethod
