@@ -56,7 +56,14 @@ class Run:
         async with AsyncExitStack() as running:
             target = await running.enter_async_context(janus.Janus.running(network.ADDRESS, self._cores.server))
             bench = await running.enter_async_context(Bench.of(target, self._cores))
-            cells = await self._sweep("janus", bench, counts)
+            cells: list[Cell] = []
+            try:
+                async for cell in self._sweep("janus", bench, counts):
+                    cells.append(cell)  # noqa: PERF401 - what was measured before an error counts
+            except janus.JanusError as error:
+                print(f"janus:   broke off: {error}")
+            if not cells:
+                return {}
             protection = bench.protection
             joins, memory = bench.join_cpu_ms, bench.kb_per_viewer
         best = cheapest_of(cells)
@@ -76,9 +83,9 @@ class Run:
         async with AsyncExitStack() as running:
             (target,) = await running.enter_async_context(Worker.running(plane, self._cores))
             bench = await running.enter_async_context(Bench.of(target, self._cores))
-            cells = await self._sweep(plane, bench, counts)
+            cells = [cell async for cell in self._sweep(plane, bench, counts)]
             best = best_of(cells)
-            # Of the largest number that joined at once.
+            # Of those who joined last.
             joins, memory = bench.join_cpu_ms, bench.kb_per_viewer
             most = {self._kbps: carried(cells)}
             partial = max(1, best.viewers * 4 // 5)
@@ -115,11 +122,14 @@ class Run:
             "kb_per_viewer": round(memory, 1),
         }
 
-    async def _sweep(self, name: str, bench: Bench, counts: list[int]) -> list[Cell]:
-        cells = [await self._cell(name, bench, self.stream, count) for count in counts]
+    async def _sweep(self, name: str, bench: Bench, counts: list[int]) -> AsyncIterator[Cell]:
+        cells = []
+        for count in counts:
+            cells.append(await self._cell(name, bench, self.stream, count))
+            yield cells[-1]
         if self._explore:
-            cells += [cell async for cell in self._limit(name, bench, self.stream, best_of(cells))]
-        return cells
+            async for cell in self._limit(name, bench, self.stream, best_of(cells)):
+                yield cell
 
     async def _limit(self, name: str, bench: Bench, frames: Frames, near: Cell) -> AsyncIterator[Cell]:
         if not self._explore:
@@ -154,19 +164,21 @@ async def _main(arguments: argparse.Namespace, *, private: bool) -> int:
     print(report.HEADER, flush=True)
     results: dict[str, Any] = {}
     if arguments.janus and private:
-        results["janus"] = await run.janus(arguments.janus)
-        print(f"janus:   {results['janus']['version']}, {janus.METHOD}, {results['janus']['srtp']}")
+        found = await run.janus(arguments.janus)
+        if found:
+            results["janus"] = found
+            print(f"janus:   {found['version']}, {janus.METHOD}, {found['srtp']}")
     elif arguments.janus:
         print("janus:   left out: it needs root, Debian's packages and a network namespace of its own")
     for plane, counts in (("native", arguments.native), ("python", arguments.python)):
         if not counts:
             continue
         result = results[plane] = await run.plane(plane, counts)
-        found = result["packets_per_cpu_second"]
+        rate = result["packets_per_cpu_second"]
         beside = results.get("janus", {}).get("packets_per_cpu_second")
-        result["ratio_to_janus"] = round(found / beside, 2) if beside else None
-        result["ratio_to_bound"] = round(found / trains.packets_per_cpu_second, 3)
-        result["ratio_to_bound_without_trains"] = round(found / single.packets_per_cpu_second, 3)
+        result["ratio_to_janus"] = round(rate / beside, 2) if beside else None
+        result["ratio_to_bound"] = round(rate / trains.packets_per_cpu_second, 3)
+        result["ratio_to_bound_without_trains"] = round(rate / single.packets_per_cpu_second, 3)
         print(report.summary(plane, result))
     bounds = {"single": single.packets_per_cpu_second, "trains_of_9": trains.packets_per_cpu_second}
     print(
