@@ -7,10 +7,12 @@ import subprocess
 import sys
 from typing import Any
 
+import msgspec
 import pytest
 
 from sfu_fleet.native import build
 from tests.bench.sfu.bound import same_traffic
+from tests.bench.sfu.cells import Bench, Cell, carried
 from tests.bench.sfu.stream import AUDIO_ALONE, AUDIO_PACKET, Frames
 from tests.bench.sfu.worker import Lag
 
@@ -71,6 +73,58 @@ def test_the_bound_s_traffic_is_the_stream_s() -> None:
     audio = [(1, AUDIO_PACKET)]
     assert trains == [(3, 1_012), *audio, (1, 112), *audio * 2, (48, 1_158), (48, 1_158), (35, 1_158), *audio * 2]
     assert sum(packets for packets, _ in trains) * 10 == frames.packets_per_second + 50
+
+
+class Modelled(Bench):
+    """A target that carries so many viewers, the last of them at the price of all others' delay."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+
+    async def measure(self, frames: Frames, count: int, seconds: float, *, rooms: int = 1) -> Cell:
+        packets = frames.packets_per_viewer * count
+        delay_ms = 1_000.0 if count > self._capacity else 5.0
+        return Cell(
+            viewers=count,
+            rooms=rooms,
+            packets_per_second=packets,
+            worker_cores=min(1.0, count / self._capacity) * seconds,
+            rest_cores=0.1,
+            foreign_cores=0.0,
+            lost=0,
+            lost_share=0.0,
+            delays_ms=(delay_ms, delay_ms, delay_ms),
+            lag=None,
+        )
+
+
+@pytest.mark.parametrize(("error", "share"), [(0.6, 0.9), (1.0, 0.9), (1.2, 0.85), (1.5, 0.6), (3.0, 0.6)])
+async def test_the_search_ends_near_the_most_that_is_carried(error: float, share: float) -> None:
+    frames = Frames(((9_000, False),), "made up")
+    bench = Modelled(400)
+    near = await bench.measure(frames, 100, 1.0)
+    # As if a packet had cost more, or less, than those of the search do.
+    near = msgspec.structs.replace(near, worker_cores=near.worker_cores / error)
+    cells = [cell async for cell in bench.limit(frames, near, 1.0)]
+    most = carried(cells)
+    assert most is not None
+    assert share * 400 <= most <= 400
+
+
+def test_nothing_is_carried_where_packets_are_lost() -> None:
+    cell = Cell(
+        viewers=9,
+        rooms=1,
+        packets_per_second=1.0,
+        worker_cores=0.5,
+        rest_cores=0.5,
+        foreign_cores=0.0,
+        lost=5,
+        lost_share=0.01,
+        delays_ms=(1.0, 1.0, 1.0),
+        lag=None,
+    )
+    assert carried([cell]) is None
 
 
 def test_audio_alone_is_fifty_packets_a_second() -> None:

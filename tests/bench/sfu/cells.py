@@ -26,6 +26,8 @@ _TOLERATED_LOSS: Final = 0.0001
 _TOLERATED_DELAY_MS: Final = 150.0
 _SATURATED: Final = 0.95
 _TRIES: Final = 3
+# What is tried after each load that was too much, as a share of it.
+_STEPS_DOWN: Final = (0.92, 0.8, 0.6)
 _JOIN_TRIES: Final = 3
 _QUIET_TRIES: Final = 20
 
@@ -62,7 +64,6 @@ class Cell(msgspec.Struct, frozen=True):
     viewers: int
     rooms: int
     packets_per_second: float
-    packets_per_viewer: float
     worker_cores: float
     rest_cores: float
     foreign_cores: float
@@ -154,7 +155,6 @@ class Bench:
             viewers=count,
             rooms=rooms,
             packets_per_second=got / seconds,
-            packets_per_viewer=sent / max(1, count) / seconds,
             worker_cores=sample.of("worker") * window_s / seconds,
             rest_cores=sample.of("rest"),
             foreign_cores=sample.foreign(self._cores),
@@ -169,9 +169,11 @@ class Bench:
 
         Begins with that share of what a cell lets expect, `caution`: another traffic's packets may cost more.
         """
-        ceiling, carried = float("inf"), 0
+        ceiling, carried, failures = float("inf"), 0, 0
         estimate = max(1, round(_full(near, frames) * caution))
-        for _ in range(_TRIES):
+        for tries in range(_TRIES + len(_STEPS_DOWN)):
+            if tries >= _TRIES and carried:
+                return
             cell = await self.measure(frames, estimate, seconds)
             yield cell
             if cell.sustained:
@@ -180,7 +182,8 @@ class Bench:
                 estimate = max(_full(cell, frames), round(cell.viewers * 1.06))
             else:
                 ceiling = min(ceiling, cell.viewers)
-                estimate = round(cell.viewers * 0.92)
+                estimate = max(1, round(cell.viewers * _STEPS_DOWN[min(failures, len(_STEPS_DOWN) - 1)]))
+                failures += 1
             if estimate >= ceiling:
                 estimate = round((carried + ceiling) / 2)
             if estimate <= carried * 1.02:

@@ -1,7 +1,7 @@
 """Janus from Debian's package, set up to forward one stream to many viewers as fast as it can.
 
 VideoRoom plugin, one event loop, no recording, no transport-wide feedback, no events to others than those who ask. It
-refuses loopback interfaces, so it needs an address of another one (`network.py`). It runs as a full ICE agent: in its lite
+refuses loopback interfaces, so it needs an address of another one (`network.py`). It is a full ICE agent: in its lite
 mode it answered our checks and never took the pair. It is spoken to over its WebSocket transport
 (https://janus.conf.meetecho.com/docs/rest.html).
 """
