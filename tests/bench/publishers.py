@@ -84,10 +84,11 @@ async def _main(arguments: argparse.Namespace) -> int:
     for name, frames in cases.items():
         cell, bench = await _case(arguments, cores, frames)
         print(report.row(name, cell), flush=True)
+        sent = cell.packets_per_second + cell.lost / arguments.seconds
         results[name] = {
             "publishers": cell.rooms,
             "consumers": cell.viewers,
-            "packets_in_per_second": round(cell.packets_per_second / cell.viewers * cell.rooms),
+            "packets_in_per_second": round(sent / cell.viewers * cell.rooms),
             "packets_out_per_second": round(cell.packets_per_second),
             "workers_cores": round(cell.worker_cores, 3),
             "load_generator_cores": round(cell.rest_cores, 3),
