@@ -10,6 +10,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+# Fine enough to tell percentiles apart, from what is nothing to what ends sessions.
+_LAG_BUCKETS_S = (
+    *(0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.005, 0.0075),
+    *(0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075),
+    *(0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0),
+)
 SESSION_KINDS = ("publish", "subscribe")
 
 
@@ -101,7 +107,7 @@ class Metrics(Collector):
         self.loop_lag = Histogram(
             "sfu_event_loop_lag_seconds",
             "How late the event loop runs a timer",
-            buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1),
+            buckets=_LAG_BUCKETS_S,
             registry=self.registry,
         )
         self._uploads = Counter(

@@ -10,6 +10,7 @@ from sfu_fleet.bandwidth import Bandwidth
 from sfu_fleet.dtls import DtlsState
 from sfu_fleet.errors import SdpRefused, UnknownLayer
 from sfu_fleet.forwarder import DownTrack, PacketFormat, PacketPlane
+from sfu_fleet.keyframe_requests import PATIENCE_S
 from sfu_fleet.negotiation import (
     FORWARDED_EXTENSIONS,
     MID,
@@ -323,7 +324,7 @@ class Subscriber(Session):
             self.keyframe_requests += 1
             self._traffic.keyframe_requests_in += 1
             if leg.switch.layer is not None:
-                leg.switch.layer.request_keyframe()
+                leg.switch.layer.request_keyframe(patience_s=PATIENCE_S)
 
     def _on_report(self, report: ReceptionReport, now: float) -> None:
         leg = self._leg(report.ssrc)

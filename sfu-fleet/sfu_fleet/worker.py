@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from structlog import get_logger
 
+from sfu_fleet import loop_lag
 from sfu_fleet.control import Services, build_app
 from sfu_fleet.dtls import Certificate
 from sfu_fleet.forwarder import PacketPlane, PythonPlane
@@ -105,6 +106,7 @@ class SfuWorker:
             self._task(stack, self.events.run(), "stream-events")
             for name, duty in self.recordings.duties().items():
                 self._task(stack, duty, name)
+            self._task(stack, loop_lag.watch(self.metrics.loop_lag), "loop-lag")
             self._stack = stack.pop_all()
         log.info("media_socket", host=settings.media_host, port=self.media_port, announced=settings.announced())
         return self

@@ -80,6 +80,8 @@ class _Stream(asyncio.Protocol):
 class Peer(asyncio.DatagramProtocol):
     """A publisher or viewer. `rtp` and `rtcp` collect what it received, decrypted."""
 
+    ice_role = "ICE-CONTROLLING"
+
     def __init__(self, *, certificate: RTCCertificate | None = None) -> None:
         self.certificate = certificate or RTCCertificate.generateCertificate()
         self.ufrag, self.password = secrets.token_hex(4), secrets.token_hex(12)
@@ -205,7 +207,7 @@ class Peer(asyncio.DatagramProtocol):
     def binding_request(self, *, nominate: bool = True, password: str | None = None, bare: bool = False) -> bytes:
         attributes: dict[str, Any] = {"USERNAME": f"{self._remote_ufrag}:{self.ufrag}"}
         if not bare:
-            attributes |= {"PRIORITY": 1, "ICE-CONTROLLING": 1}
+            attributes |= {"PRIORITY": 1, self.ice_role: 1}
         if nominate and not bare:
             attributes["USE-CANDIDATE"] = None
         message = stun.Message(stun.Method.BINDING, stun.Class.REQUEST, attributes=attributes)
