@@ -21,6 +21,7 @@ from functions.signaling.door import Door
 from functions.signaling.ephemeral import Ephemeral
 from functions.signaling.hub import Hub
 from functions.signaling.limits import TrustedProxies, parse_networks
+from functions.signaling.qualities import Qualities
 from functions.signaling.room_control import RoomDesk
 from shared.object_store import ObjectStore
 from shared.security.keys import KeyRing
@@ -66,6 +67,7 @@ class Context(msgspec.Struct):
     reception: Reception
     room_desk: RoomDesk
     ephemeral: Ephemeral
+    qualities: Qualities
     bus: Bus
     recaller: Recaller
     reports: RecordingReports
@@ -118,12 +120,14 @@ def build_context(settings: Settings) -> Context:
     hub.on_ban = door.on_ban
     hub.on_open = recaller.begin
     ephemeral = Ephemeral(redis, hub)
+    qualities = Qualities()
     bus = Bus(
         redis,
         instance,
         rooms=lambda: {*hub.rooms(), *door.rooms()},
         on_command=door.on_command,
         on_ephemeral=ephemeral.on_ephemeral,
+        on_qualities=qualities.on_qualities,
     )
     fleet = Fleet(redis)
     sfu = SfuClient(fleet, log, tokens)
@@ -145,6 +149,7 @@ def build_context(settings: Settings) -> Context:
         reception=Reception(Limits(redis), desk, door),
         room_desk=RoomDesk(redis, door, desk),
         ephemeral=ephemeral,
+        qualities=qualities,
         bus=bus,
         recaller=recaller,
         reports=reports,

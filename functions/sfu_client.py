@@ -11,6 +11,7 @@ import msgspec
 from structlog import get_logger
 
 from functions import metrics
+from shared.protocol.messages import QualityNotice
 from shared.security.tokens import AUDIENCE_SFU, Claims, Grant, Tokens
 from shared.state.fleet import Fleet, Worker
 from shared.state.recordings import Recording
@@ -40,10 +41,12 @@ class Session(msgspec.Struct, frozen=True):
 
 
 class Restarted(msgspec.Struct, frozen=True):
-    """The worker's ICE credentials and candidates after a restart, as an SDP fragment."""
+    """The worker's ICE credentials and candidates after a restart, as an SDP fragment; the credentials also alone."""
 
     fragment: str
     etag: str
+    ufrag: str
+    password: str
 
 
 class _ProblemBody(msgspec.Struct, frozen=True):
@@ -84,9 +87,25 @@ class SfuClient:
         response = await self._call("trickle", claims, session, "PATCH", "", body)
         return msgspec.json.decode(response.content, type=Restarted) if response.status_code == 200 else None
 
-    async def choose(self, claims: Claims, session: str, layer: str | None, *, paused: bool) -> None:
-        """Hand over a viewer's choice of layer."""
-        await self._call("choose", claims, session, "PUT", "/layer", {"layer": layer, "paused": paused})
+    async def restart(self, claims: Claims, session: str, ufrag: str, password: str) -> Restarted:
+        """Restart ICE with a client's new credentials; asked for again with the same ones it is answered again."""
+        fragment = f"a=ice-ufrag:{ufrag}\r\na=ice-pwd:{password}\r\n"
+        restarted = await self.trickle(claims, session, fragment, "*")
+        if restarted is None:
+            raise SfuError(409, "not_restarted", "these are the credentials that the session began with")
+        return restarted
+
+    async def choose(
+        self, claims: Claims, session: str, layer: str | None, *, paused: bool, sound: bool = True
+    ) -> QualityNotice | None:
+        """Hand over a viewer's choice of layer, of no video, or of no sound either; what they get now, if anything."""
+        body = {"layer": layer, "paused": paused, "sound": sound}
+        response = await self._call("choose", claims, session, "PUT", "/layer", body)
+        return msgspec.json.decode(response.content, type=QualityNotice | None)
+
+    async def fit(self, claims: Claims, session: str, height: int) -> None:
+        """Hand over the height of a viewer's player in pixels, 0 where it is not known."""
+        await self._call("fit", claims, session, "PUT", "/viewport", {"height": height})
 
     async def end(self, claims: Claims, session: str) -> None:
         """End a session."""

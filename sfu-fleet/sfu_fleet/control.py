@@ -1,6 +1,6 @@
 """The control API: how functions create, answer, watch and end the sessions of this worker."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Litestar, Request, Response, delete, get, patch, post, put
@@ -19,6 +19,7 @@ from sfu_fleet.recording.writer import Limits
 from sfu_fleet.registry import Registry
 from sfu_fleet.rooms import Rooms
 from sfu_fleet.session import SessionInfo
+from shared.protocol.messages import QualityNotice
 from shared.security.tokens import AUDIENCE_SFU, Claims, Grant, TokenError, Tokens
 from shared.state.recordings import Recording
 from shared.telemetry.problems import EXCEPTION_HANDLERS, Problem, problem_response
@@ -59,17 +60,32 @@ class Trickle(msgspec.Struct, frozen=True):
 
 
 class LayerChoice(msgspec.Struct, frozen=True):
-    """Body of PUT /v1/sessions/{session}/layer: at most that layer, or with `paused` no video; neither is automatic."""
+    """Body of PUT /v1/sessions/{session}/layer: at most that layer, or with `paused` no video; neither is automatic.
+
+    Without `sound` there is no audio either.
+    """
 
     layer: str | None = None
     paused: bool = False
+    sound: bool = True
+
+
+class PlayerSize(msgspec.Struct, frozen=True):
+    """Body of PUT /v1/sessions/{session}/viewport: the height of the viewer's player in pixels, 0 where not known."""
+
+    height: Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 
 
 class Restarted(msgspec.Struct, frozen=True):
-    """Answer of PATCH /v1/sessions/{session} when ICE was restarted: our fragment, the new ICE session's tag."""
+    """Answer of PATCH /v1/sessions/{session} when ICE was restarted: our fragment, the new ICE session's tag.
+
+    `ufrag` and `password` are our credentials, as they stand in the fragment.
+    """
 
     fragment: str
     etag: str
+    ufrag: str
+    password: str
 
 
 class Services(msgspec.Struct, frozen=True):
@@ -160,7 +176,7 @@ async def create_session(
             publisher = services.rooms.publish(data.room, data.participant, data.name, data.offer)
             created = Created(publisher.id, publisher.agreement.sdp, publisher.etag)
         else:
-            subscriber = services.rooms.subscribe(data.room, data.participant, data.name, data.offer)
+            subscriber = services.rooms.subscribe(data.room, data.participant, data.name, data.offer, caller.tier)
             created = Created(subscriber.id, subscriber.sdp, subscriber.etag)
     except SfuError as error:
         services.metrics.refused.labels(error.code).inc()
@@ -184,17 +200,25 @@ async def trickle_session(
     restarted = _owned(state, session, caller).trickle(session, data.fragment, data.etag)
     if restarted is None:
         return Response(None, status_code=204)
-    tracks = restarted.agreed_tracks
-    fragment = trickle.restarted(restarted.local_transport(), tracks[0], [track.mid for track in tracks])
-    return Response(Restarted(fragment, restarted.etag), status_code=200)
+    tracks, local = restarted.agreed_tracks, restarted.local_transport()
+    fragment = trickle.restarted(local, tracks[0], [track.mid for track in tracks])
+    return Response(Restarted(fragment, restarted.etag, local.ufrag, local.password), status_code=200)
 
 
-@put("/v1/sessions/{session:str}/layer", status_code=204)
+@put("/v1/sessions/{session:str}/layer")
 async def choose_layer(
     session: FromPath[str], data: JSONBody[LayerChoice], state: AppState, caller: NamedDependency[Claims]
+) -> QualityNotice | None:
+    """Take a viewer's choice of layer; the answer is what they get now, or null while nothing flows."""
+    return _owned(state, session, caller).viewer(session).choose(data.layer, paused=data.paused, sound=data.sound)
+
+
+@put("/v1/sessions/{session:str}/viewport", status_code=204)
+async def fit_viewport(
+    session: FromPath[str], data: JSONBody[PlayerSize], state: AppState, caller: NamedDependency[Claims]
 ) -> None:
-    """Take a viewer's choice of layer."""
-    _owned(state, session, caller).choose(session, data.layer, paused=data.paused)
+    """Take the height of a viewer's player."""
+    _owned(state, session, caller).viewer(session).fit(data.height)
 
 
 @delete("/v1/sessions/{session:str}", status_code=204)
@@ -302,6 +326,7 @@ def build_app(services: Services) -> Litestar:
             answer_session,
             trickle_session,
             choose_layer,
+            fit_viewport,
             delete_session,
             list_sessions,
             start_recording,

@@ -91,6 +91,7 @@ class Metrics(Collector):
         self.loop_errors = self._counter("sfu_loop_errors", "Exceptions that reached the event loop's handler")
         self.registration_failures = self._counter("sfu_registration_failures", "Lease renewals that failed")
         self.event_failures = self._counter("sfu_stream_event_failures", "Failed attempts to append a stream event")
+        self.qualities_lost = self._counter("sfu_quality_notices_lost", "Notices to viewers that could not be sent")
         self.events_lost = self._counter("sfu_stream_events_lost", "Stream events given up")
         self.candidates = self._counter("sfu_trickled_candidates", "Candidates received by trickle and not needed")
         self.restarts = self._counter("sfu_ice_restarts", "ICE sessions begun anew within a session")

@@ -59,7 +59,8 @@ class TrackAgreement(msgspec.Struct, frozen=True):
     """What both sides agreed on for one audio or video stream. `extensions` maps URI to id.
 
     A simulcast has `rids` or `ssrcs`, one for each layer in the order of the offer; anything else has neither.
-    `rtx` is the format in which packets are sent again (RFC 4588), if not in their own.
+    `rtx` is the format in which packets are sent again (RFC 4588), if not in their own. `rid_heights` are in pixels, of
+    the layers that the publisher says it of.
     """
 
     kind: str
@@ -69,6 +70,7 @@ class TrackAgreement(msgspec.Struct, frozen=True):
     rids: tuple[str, ...] = ()
     ssrcs: tuple[int, ...] = ()
     rtx: Codec | None = None
+    rid_heights: dict[str, int] = {}
 
     @property
     def transport_sequence(self) -> int:
@@ -136,7 +138,7 @@ def answer_publisher(offer: Description, local: LocalTransport) -> Agreement:
         writer.accept(media.kind, media.mid, "recvonly", agreed, extensions, reduced=media.rtcp_reduced, rtx=rtx)
         rids, ssrcs = _layers(media)
         writer.receive_layers(rids)
-        tracks.append(TrackAgreement(media.kind, media.mid, agreed, extensions, rids, ssrcs, rtx))
+        tracks.append(TrackAgreement(media.kind, media.mid, agreed, extensions, rids, ssrcs, rtx, media.rid_heights))
     return Agreement(writer.text(), peer, client, tuple(tracks))
 
 

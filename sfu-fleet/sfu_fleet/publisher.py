@@ -222,7 +222,9 @@ class Publisher(Session):
     def _layer_infos(self) -> list[LayerInfo]:
         now = self._loop.time()
         return [
-            LayerInfo(layer.name, layer.active(now), layer.rate.rate(now), layer.lost, layer.keyframe_requests)
+            LayerInfo(
+                layer.name, layer.active(now), layer.rate.rate(now), layer.lost, layer.keyframe_requests, layer.height
+            )
             for track in self.tracks
             if track.kind == "video"
             for layer in track.layers
@@ -282,11 +284,7 @@ class Publisher(Session):
         if extended is None:
             self.context.metrics.drop("late")
             return
-        if layer.losses is not None:
-            if not layer.losses.arrived(extended, now):
-                layer.request_keyframe()
-            if layer.losses and self._loss_timer is None:
-                self._loss_timer = self._loop.call_later(LOSS_CHECK_S, self._check_losses)
+        self._note_losses(layer, extended, now)
         if packet.payload_end == packet.payload_start and layer.timeline.skip(extended):
             return
         place = layer.timeline.place(extended, packet.timestamp, now)
@@ -298,6 +296,8 @@ class Publisher(Session):
         if keyframe:
             layer.health.keyframe()
             layer.keyframes.served()
+        # Sound may begin with any packet.
+        if keyframe or (layer.keyframe_listeners and layer.kind == "audio"):
             layer.tell_keyframe(packet, place[0], place[1], now)
         if not self.live and (keyframe or self._video is None or self._sound_alone(now)):
             self.live = True
@@ -307,6 +307,14 @@ class Publisher(Session):
         self._plane.forward(layer.track, packet, place[0], place[1], keyframe=keyframe)
         for tap in self.taps:
             tap.packet(layer, packet, place[0], place[1], keyframe=keyframe, now=now)
+
+    def _note_losses(self, layer: Layer, extended: int, now: float) -> None:
+        if layer.losses is None:
+            return
+        if not layer.losses.arrived(extended, now):
+            layer.request_keyframe()
+        if layer.losses and self._loss_timer is None:
+            self._loss_timer = self._loop.call_later(LOSS_CHECK_S, self._check_losses)
 
     def _note_arrival(self, element: bytes, now: float) -> None:
         if len(element) != 2:

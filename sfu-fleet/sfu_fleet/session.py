@@ -13,11 +13,13 @@ from structlog import get_logger
 
 from sfu_fleet.adaptation import Decision
 from sfu_fleet.bandwidth import BandwidthInfo
+from sfu_fleet.ceilings import Bounds, Ceiling
 from sfu_fleet.dtls import Certificate, DtlsState
 from sfu_fleet.ice import MediaSocket
 from sfu_fleet.metrics import Metrics
 from sfu_fleet.negotiation import LocalTransport, TrackAgreement
 from sfu_fleet.transport import Transport
+from shared.protocol.messages import QualityNotice
 
 SESSION_ID_LENGTH = 22
 _REMEMBERED_UFRAGS = 16
@@ -37,19 +39,24 @@ class State(StrEnum):
 
 
 class LayerInfo(msgspec.Struct, frozen=True):
-    """One layer of a publisher's video: its name, whether it is sent at present, and its bit/s."""
+    """One layer of a publisher's video: its name, whether it is sent at present, its bit/s, its height in pixels.
+
+    A height of 0 is not known.
+    """
 
     name: str
     active: bool
     bitrate: int
     packets_lost: int
     keyframe_requests: int
+    height: int = 0
 
 
 class AdaptationInfo(msgspec.Struct, frozen=True):
     """Which layer a viewer gets and is to get, what the viewer chose, and the latest decisions with their inputs.
 
-    `bandwidth` is what is known of the way.
+    `bandwidth` is what is known of the way. `ceiling` is the limit that keeps the viewer from more, if it is one of
+    `bounds` or the choice. `sound_alone` is whether the video is away because the way does not carry it.
     """
 
     layer: str | None
@@ -59,6 +66,9 @@ class AdaptationInfo(msgspec.Struct, frozen=True):
     switches: int
     decisions: list[Decision]
     bandwidth: BandwidthInfo
+    ceiling: Ceiling | None
+    bounds: Bounds
+    sound_alone: bool
 
 
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +114,8 @@ class MediaContext(msgspec.Struct, frozen=True):
     """The parts of a worker that every session uses. `candidates` are our announced (address, port).
 
     `cname` names us in RTCP: one for all that we send, so that viewers play audio and video in step. `traces` is the
-    folder for what viewers' adaptations are fed, None for no such record.
+    folder for what viewers' adaptations are fed, None for no such record. `tell_quality` is given a room
+    and what a viewer in it gets from now on.
     """
 
     media_socket: MediaSocket
@@ -115,6 +126,7 @@ class MediaContext(msgspec.Struct, frozen=True):
     clock: Callable[[], float]
     tcp_candidates: tuple[tuple[str, int], ...] = ()
     traces: Path | None = None
+    tell_quality: Callable[[str, QualityNotice], None] = lambda _room, _notice: None
 
 
 def new_session_id(worker_id: str) -> str:
@@ -178,6 +190,8 @@ class Session(ABC):
         self.peer_ufrag = peer_ufrag
         self.etag = secrets.token_hex(8)
         self.transport.restart()
+        # Whoever asks for it is there, though nothing gets through just now.
+        self.transport.heard_at = self.context.clock()
         self.log.info("ice_restarted")
 
     @property

@@ -4,9 +4,12 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from sfu_fleet import rtcp, sdp
 from sfu_fleet.adaptation import Adaptation, Choice, Decision, Input, Layers, Reason, Report
 from sfu_fleet.bandwidth import Bandwidth
+from sfu_fleet.ceilings import NO_LIMIT, Bounds, TierLimit
 from sfu_fleet.dtls import DtlsState
 from sfu_fleet.errors import SdpRefused, UnknownLayer
 from sfu_fleet.forwarder import DownTrack, PacketFormat, PacketPlane
@@ -36,11 +39,15 @@ from sfu_fleet.session import AdaptationInfo, Identity, MediaContext, Session, S
 from sfu_fleet.switching import UPWARD_PATIENCE_S, LayerSwitch
 from sfu_fleet.traces import RecordedAdaptation
 from sfu_fleet.uplink import Layer, UplinkTrack
+from sfu_fleet.viewer_quality import differs, present_quality
+from shared.protocol.messages import QualityNotice
 
 # Sender reports whose time of sending is remembered for round trip times.
 _REMEMBERED_REPORTS = 8
 # Decisions about layers that the control API shows.
 _REMEMBERED_DECISIONS = 32
+# A notice may be lost on its way to the viewer's socket.
+_TELL_AGAIN_S = 10.0
 # How often the publisher's layers are looked at, where a viewer's reports give occasion.
 _LOOK_S = 0.2
 
@@ -71,6 +78,7 @@ class Subscriber(Session):
         *,
         offer: str | None,
         on_end: Callable[[Session, DtlsState, str], None],
+        tier: TierLimit = NO_LIMIT,
     ) -> None:
         description = sdp.parse(offer) if offer is not None else None
         super().__init__(identity, context, on_end)
@@ -92,6 +100,14 @@ class Subscriber(Session):
         self.decisions: deque[Decision] = deque(maxlen=_REMEMBERED_DECISIONS)
         self._video: Leg | None = None
         self._choice = Choice(self.created_at)
+        sound = any(uplink.kind == "audio" for uplink in publisher.tracks)
+        self._bounds = Bounds(self.created_at, tier=tier, sound=sound)
+        self.adaptation.feed(self._bounds)
+        self._sound_wanted = True
+        # Whom we make an offer has a room socket that wants to know; of others it shows when they ask for something.
+        self._tells = offer is None
+        self._told: QualityNotice | None = None
+        self._told_at = float("-inf")
         self._looked_at = float("-inf")
         try:
             if description is None:
@@ -126,7 +142,8 @@ class Subscriber(Session):
         for leg in self.legs:
             if leg is self._video:
                 self.look(self.context.clock())
-            if leg.switch.target is None and not self._choice.paused:
+            wanted = not self._choice.paused if leg is self._video else self._sound_wanted
+            if leg.switch.target is None and wanted:
                 leg.switch.to(leg.uplink.layers[0])
             self._report(leg)
         self.publisher.sender_report_listeners[self.id] = self._on_sender_report
@@ -174,12 +191,17 @@ class Subscriber(Session):
         if self._video is not None:
             bitrates = [layer.rate.rate(now) if layer.active(now) else 0 for layer in self._video.uplink.layers]
             sent = self._video.switch.layer
-            self._adapt(Layers(now, tuple(bitrates), None if sent is None else sent.index))
+            heights = tuple(layer.height for layer in self._video.uplink.layers)
+            self._adapt(Layers(now, tuple(bitrates), None if sent is None else sent.index, heights))
             # What was decided last has its keyframe to wait for: until then there is nothing more to find out.
             self.bandwidth.look(now, self.adaptation.wanted if sent is self._video.switch.target else 0.0)
+            self._tell()
 
-    def choose(self, layer: str | None, *, paused: bool = False) -> None:
+    def choose(self, layer: str | None, *, paused: bool = False, sound: bool = True) -> QualityNotice | None:
         """Take the viewer's choice: at most that layer, no video at all, or with neither what the way carries.
+
+        Without `sound` they get no audio either. Returns what they get from now on; None before they are connected, or
+        where they have no video.
 
         Raises:
             UnknownLayer: the publisher has no such layer.
@@ -193,6 +215,20 @@ class Subscriber(Session):
             index = names.index(layer)
         self._choice = Choice(self.context.clock(), index, paused)
         self._adapt(self._choice)
+        self._sound_wanted = sound
+        if self.state is State.CONNECTED:
+            for leg in self.legs:
+                if leg is not self._video:
+                    leg.switch.to(leg.uplink.layers[0] if sound else None)
+        self._tells = True
+        self._told = self._present()
+        return self._told
+
+    def fit(self, height: int) -> None:
+        """Send no layer that is taller than it takes to fill a player of that height in pixels; 0: it is not known."""
+        self._bounds = msgspec.structs.replace(self._bounds, at=self.context.clock(), viewport=height)
+        self._adapt(self._bounds)
+        self._tell()
 
     def finish(self) -> None:
         """Stop media and say good-bye."""
@@ -277,6 +313,24 @@ class Subscriber(Session):
         self.log.info("layer", layer=layer.name if layer else "", switches=leg.switch.switches)
         # The new layer's clock at once: between the reports its timestamps are a guess.
         self._report(leg)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Tell the viewer's room socket what they get, where that has changed."""
+        notice = self._present() if self._tells else None
+        if notice is None:
+            return
+        now = self.context.clock()
+        if self._told is None or differs(self._told, notice) or now - self._told_at >= _TELL_AGAIN_S:
+            self._told, self._told_at = notice, now
+            self.context.tell_quality(self.room, notice)
+
+    def _present(self) -> QualityNotice | None:
+        leg = self._video
+        if leg is None or self.state is not State.CONNECTED:
+            return None
+        paused, now = self._choice.paused, self.context.clock()
+        return present_quality(self.id, leg.uplink.layers, leg.switch.layer, self.adaptation, paused=paused, now=now)
 
     def _adapt(self, observed: Input) -> None:
         """Feed the controller and do what it decides."""
@@ -303,6 +357,9 @@ class Subscriber(Session):
             switches=leg.switch.switches,
             decisions=list(self.decisions),
             bandwidth=self.bandwidth.info(self.context.clock()),
+            ceiling=self.adaptation.ceiling,
+            bounds=self._bounds,
+            sound_alone=self.adaptation.sound_alone,
         )
 
     def _leg(self, ssrc: int) -> Leg | None:
@@ -339,6 +396,8 @@ class Subscriber(Session):
             self.bandwidth.on_round_trip(rtt_ms)
         if leg is self._video:
             self._adapt(Report(now, report.highest_sequence, report.lost, rtt_ms))
+        elif self.adaptation.sound_alone:
+            self._adapt(Report(now, report.highest_sequence, report.lost, rtt_ms, sound=True))
 
     def _on_sender_report(self, layer: Layer) -> None:
         for leg in self.legs:

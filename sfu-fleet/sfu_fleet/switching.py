@@ -74,6 +74,8 @@ class LayerSwitch:
         self._position: Position | None = None
         # The layer that fed the stream last: while it is paused, time goes on from there.
         self._last: Layer | None = None
+        # When that was heard last while it did.
+        self._left_at = 0.0
 
     def to(self, target: Layer | None, *, patience_s: float = 0.0) -> None:
         """Go over to another layer with its next keyframe, which is asked for; with None, stop at once."""
@@ -104,6 +106,7 @@ class LayerSwitch:
         if self.layer is not None:
             # Nothing sent from there means that the position before still holds.
             self._position = self._plane.detach(self.layer.track, self._down) or self._position
+            self._left_at = self.layer.heard_at
             self._last, self.layer = self.layer, None
 
     def _on_keyframe(self, keyframe: Keyframe) -> None:
@@ -113,18 +116,22 @@ class LayerSwitch:
         if self._position is None or self._last is None:
             self._begin(layer)
         else:
-            wanted = _wanted_timestamp(self._position, self._last, keyframe, self._down.timestamp_offset)
+            offset = self._down.timestamp_offset
+            wanted = _wanted_timestamp(self._position, self._last, self._left_at, keyframe, offset)
             self._plane.attach(layer.track, self._down, splice(self._position, keyframe, wanted))
             self.layer = layer
         self.switches += 1
         self._on_switched()
 
 
-def _wanted_timestamp(position: Position, old: Layer, keyframe: Keyframe, offset: int) -> int:
+def _wanted_timestamp(position: Position, old: Layer, left_at: float, keyframe: Keyframe, offset: int) -> int:
     """The viewer's timestamp of the keyframe's instant: by the layers' sender reports, else by arrival."""
     new = keyframe.layer
+    if new is old:
+        # After a pause it is the same timeline.
+        return (keyframe.timestamp + offset) & 0xFFFFFFFF
     rate = new.codec.clock_rate
-    by_arrival = (position.timestamp + round((keyframe.at - old.heard_at) * rate)) & 0xFFFFFFFF
+    by_arrival = (position.timestamp + round((keyframe.at - left_at) * rate)) & 0xFFFFFFFF
     if old.sender_report is None or new.sender_report is None:
         return by_arrival
     source = Clock.of(new.sender_report[0], new.timeline.timestamp_shift)

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +18,7 @@ from sfu_fleet.native.build import NotBuiltError
 from sfu_fleet.native.intake import NativeIntake
 from sfu_fleet.native.plane import NativePlane
 from sfu_fleet.negotiation import random_ice_string
+from sfu_fleet.quality_news import QualityNews
 from sfu_fleet.recording.folder import RecordingFolder
 from sfu_fleet.recording.recordings import Recordings
 from sfu_fleet.registry import Registry
@@ -31,6 +33,7 @@ from shared.security.tokens import Tokens
 from shared.serving import serve
 from shared.state.connect import connect_redis
 from shared.state.fleet import Fleet, Worker
+from shared.state.qualities import send_qualities
 from shared.state.recordings import RecordingReports
 from shared.state.rooms import RoomLog
 
@@ -66,6 +69,7 @@ class SfuWorker:
             self.plane = self._open_plane(media_socket)
             stack.callback(self.plane.close)
             candidates = tuple((address, media_socket.port) for address in settings.announced())
+            news = QualityNews(partial(send_qualities, redis), self.metrics)
             context = MediaContext(
                 media_socket,
                 Certificate(),
@@ -75,6 +79,7 @@ class SfuWorker:
                 loop.time,
                 tcp_candidates=candidates if settings.media_tcp else (),
                 traces=Path(settings.traces) if settings.traces else None,
+                tell_quality=news.tell,
             )
             self.events = StreamEvents(RoomLog(redis), settings.instance, self.metrics)
             self.rooms = Rooms(
@@ -82,7 +87,7 @@ class SfuWorker:
                 context,
                 self.plane,
                 self.events,
-                Limits(settings.capacity_pps, settings.uplink_bitrate),
+                Limits(settings.capacity_pps, settings.uplink_bitrate, settings.tiers()),
             )
             self.recordings = Recordings(
                 settings.instance,
@@ -107,6 +112,7 @@ class SfuWorker:
             for name, duty in self.recordings.duties().items():
                 self._task(stack, duty, name)
             self._task(stack, loop_lag.watch(self.metrics.loop_lag), "loop-lag")
+            self._task(stack, news.run(), "quality-news")
             self._stack = stack.pop_all()
         log.info("media_socket", host=settings.media_host, port=self.media_port, announced=settings.announced())
         return self

@@ -266,6 +266,9 @@ class Peer(asyncio.DatagramProtocol):
     def video(self) -> list[RtpPacket]:
         return [packet for packet in self.packets() if packet.payload_type not in {109, 111}]
 
+    def audio(self) -> list[RtpPacket]:
+        return [packet for packet in self.packets() if packet.payload_type in {109, 111}]
+
     def packets(self) -> list[RtpPacket]:
         return [RtpPacket.parse(data) for data in self.rtp]
 

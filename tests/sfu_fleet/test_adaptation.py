@@ -22,6 +22,7 @@ from sfu_fleet.adaptation import (
     Reason,
     Report,
 )
+from sfu_fleet.ceilings import Bounds, TierLimit
 
 RATES = (150_000, 500_000, 2_000_000)
 STEP_S = 0.2
@@ -35,6 +36,7 @@ class Viewer:
         self.trace: list[Input] = []
         self.decisions: list[Decision] = []
         self.rates = rates
+        self.heights: tuple[int, ...] = ()
         self.now = 100.0
         self.highest = 1_000
         self.lost = 0
@@ -64,7 +66,7 @@ class Viewer:
             if estimate is not None:
                 self.feed(Estimate(self.now, estimate))
             self.feed(Report(self.now, self.highest, self.lost, rtt_ms))
-            self.feed(Layers(self.now, self.rates, self.layer))
+            self.feed(Layers(self.now, self.rates, self.layer, self.heights))
 
     def sees(self, bitrate: int) -> None:
         self.feed(Estimate(self.now, bitrate))
@@ -273,12 +275,22 @@ times = st.floats(0, 3).map(lambda seconds: round(seconds, 3))
 bits = st.integers(0, 4_000_000)
 inputs = st.one_of(
     st.builds(Estimate, times, bits),
-    st.builds(Report, times, st.integers(0, 5_000), st.integers(-50, 500), st.none() | st.floats(0, 2_000)),
+    st.builds(
+        Report, times, st.integers(0, 5_000), st.integers(-50, 500), st.none() | st.floats(0, 2_000), st.booleans()
+    ),
     st.builds(
         Layers,
         times,
         st.tuples(bits, bits, bits) | st.tuples(*[st.sampled_from((0, 300_000))] * 3),
         st.none() | st.integers(0, 2),
+        st.just(()) | st.tuples(*[st.sampled_from((0, 180, 360, 720))] * 3),
+    ),
+    st.builds(
+        Bounds,
+        times,
+        st.sampled_from((0, 100, 300, 1_080)),
+        st.builds(TierLimit, st.sampled_from((0, 360)), st.sampled_from((0, 400_000))),
+        st.booleans(),
     ),
     st.builds(Choice, times, st.none() | st.integers(0, 2), st.booleans()),
 )

@@ -31,6 +31,7 @@ class NarrowPath:
         self._random = random.Random(1)
         self._worker = worker
         self._client: tuple[str, int] | None = None
+        self._cut_off: set[tuple[str, int]] = set()
         self._free_at = 0.0
         self._inside: asyncio.DatagramTransport | None = None
         self._outside: asyncio.DatagramTransport | None = None
@@ -40,6 +41,11 @@ class NarrowPath:
         """Where the client sends to."""
         assert self._outside is not None
         return int(self._outside.get_extra_info("sockname")[1])
+
+    def cut(self) -> None:
+        """Let nothing through to or from where the client is now: only another address of its gets through again."""
+        if self._client is not None:
+            self._cut_off.add(self._client)
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
@@ -57,6 +63,8 @@ class NarrowPath:
                 side.close()
 
     def _from_client(self, data: bytes, address: tuple[str, int]) -> None:
+        if address in self._cut_off:
+            return
         self._client = address
         if not self._is_lost():
             self._later(asyncio.get_running_loop().time(), self._send_in, data)
@@ -95,7 +103,9 @@ class NarrowPath:
             self._inside.sendto(data)
 
     def _deliver(self, data: bytes) -> None:
-        if self._outside is not None and self._client is not None and not self._outside.is_closing():
+        if self._client is None or self._client in self._cut_off:
+            return
+        if self._outside is not None and not self._outside.is_closing():
             self._outside.sendto(data, self._client)
 
 

@@ -11,6 +11,7 @@ import "./styles/room.css";
 import "./styles/studio.css";
 import "./styles/chat.css";
 import "./styles/live.css";
+import "./styles/quality.css";
 import "./styles/gifts.css";
 import "./styles/people.css";
 import "./styles/recordings.css";

@@ -20,6 +20,7 @@ import { Studio } from "../components/studio.tsx";
 import type { Role, SettingsChanged } from "../protocol/messages.ts";
 import type { Moderation } from "../room/connection.ts";
 import type { RoomSession, SessionState } from "../room/session.ts";
+import type { Wish } from "../room/wishes.ts";
 import { useSessionState } from "./use-room-visit.ts";
 
 interface LiveRoomProps {
@@ -79,6 +80,19 @@ export function LiveRoom({ api, room, role, session }: LiveRoomProps): ReactNode
     [session],
   );
 
+  const chooseQuality = useCallback(
+    (wish: Wish): void => {
+      session.chooseQuality(wish);
+    },
+    [session],
+  );
+  const fitPlayer = useCallback(
+    (height: number): void => {
+      session.fitPlayer(height);
+    },
+    [session],
+  );
+
   if (refusal !== null) {
     return (
       <RefusalScreen
@@ -111,9 +125,9 @@ export function LiveRoom({ api, room, role, session }: LiveRoomProps): ReactNode
       </header>
       <main className="room-main">
         {role === "streamer" ? (
-          <Studio session={session} state={state} />
+          <Studio session={session} state={state} onChoose={chooseQuality} onHeight={fitPlayer} />
         ) : (
-          <Player stream={state.viewer.stream} trouble={state.viewer.trouble}>
+          <Player viewer={state.viewer} onChoose={chooseQuality} onHeight={fitPlayer}>
             <StageStatus state={state} streamer={room.owner.name} />
           </Player>
         )}
