@@ -22,6 +22,7 @@ from structlog import get_logger
 from functions import health, metrics
 from functions.api import history, media, recordings, rooms
 from functions.archive.archiver import Archiver
+from functions.archive.recordings import RecordingArchiver
 from functions.context import Context, build_context
 from functions.request_log import request_log
 from functions.settings import Settings
@@ -51,7 +52,7 @@ def build_app(context: Context) -> Litestar:
     if "signaling" in settings.functions:
         handlers += signaling.ROUTES
     if "web" in settings.functions:
-        handlers += build_routes(settings.web_root)
+        handlers += build_routes(settings.web_root, media_origin=context.store.origin() if context.store else "")
 
     def provide_context() -> Context:
         return context
@@ -73,6 +74,7 @@ def build_app(context: Context) -> Litestar:
                 "retry-after",
                 "accept-ranges",
                 "content-range",
+                "content-disposition",
             ],
             max_age=600,
         ),
@@ -120,6 +122,8 @@ def _lifespan(context: Context) -> Any:  # noqa: ANN401 - Litestar's own type is
         if "archive" in context.settings.functions:
             archiver = Archiver(context.redis, context.archive, context.settings.instance)
             tasks.append(asyncio.create_task(archiver.run(), name="archiver"))
+            moving = RecordingArchiver(context.reports, context.catalogue)
+            tasks.append(asyncio.create_task(moving.run(), name="recording-archiver"))
         sockets = SocketServer(context)
         if context.settings.socket_port and "signaling" in context.settings.functions:
             await sockets.start(context.settings.host, context.settings.socket_port)

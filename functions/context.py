@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 
 from functions.api import ice_servers
 from functions.archive.recaller import Recaller
+from functions.recording_shelf import RecordingShelf
 from functions.settings import Settings
 from functions.sfu_client import SfuClient
 from functions.signaling.admission import Reception
@@ -20,7 +21,9 @@ from functions.signaling.door import Door
 from functions.signaling.ephemeral import Ephemeral
 from functions.signaling.hub import Hub
 from functions.signaling.limits import TrustedProxies, parse_networks
+from functions.signaling.qualities import Qualities
 from functions.signaling.room_control import RoomDesk
+from shared.object_store import ObjectStore
 from shared.security.keys import KeyRing
 from shared.security.tokens import Tokens
 from shared.settings import SettingsError
@@ -30,6 +33,7 @@ from shared.state.directory import RoomDirectory
 from shared.state.documents import Document
 from shared.state.fleet import Fleet
 from shared.state.limits import Holder, Limits
+from shared.state.recordings import RecordingCatalogue, RecordingReports
 from shared.state.rooms import RoomLog
 
 
@@ -63,8 +67,13 @@ class Context(msgspec.Struct):
     reception: Reception
     room_desk: RoomDesk
     ephemeral: Ephemeral
+    qualities: Qualities
     bus: Bus
     recaller: Recaller
+    reports: RecordingReports
+    catalogue: RecordingCatalogue
+    store: ObjectStore | None
+    shelf: RecordingShelf
     trusted_proxies: TrustedProxies
     sockets: set["Member"] = msgspec.field(default_factory=set)
     draining: bool = False
@@ -76,6 +85,8 @@ class Context(msgspec.Struct):
         with suppress(RedisError, OSError):
             await self.desk.hand_in()
         await self.sfu.close()
+        if self.store is not None:
+            self.store.close()
         await self.redis.aclose()
         await self.mongodb.close()
 
@@ -109,13 +120,20 @@ def build_context(settings: Settings) -> Context:
     hub.on_ban = door.on_ban
     hub.on_open = recaller.begin
     ephemeral = Ephemeral(redis, hub)
+    qualities = Qualities()
     bus = Bus(
         redis,
         instance,
         rooms=lambda: {*hub.rooms(), *door.rooms()},
         on_command=door.on_command,
         on_ephemeral=ephemeral.on_ephemeral,
+        on_qualities=qualities.on_qualities,
     )
+    fleet = Fleet(redis)
+    sfu = SfuClient(fleet, log, tokens)
+    reports = RecordingReports(redis)
+    catalogue = RecordingCatalogue(mongodb, settings.mongodb_database)
+    store = _object_store(settings)
     return Context(
         settings=settings,
         redis=redis,
@@ -124,14 +142,27 @@ def build_context(settings: Settings) -> Context:
         directory=RoomDirectory(mongodb, settings.mongodb_database),
         log=log,
         archive=archive,
-        sfu=SfuClient(Fleet(redis), log, tokens),
+        sfu=sfu,
         hub=hub,
         desk=desk,
         door=door,
         reception=Reception(Limits(redis), desk, door),
         room_desk=RoomDesk(redis, door, desk),
         ephemeral=ephemeral,
+        qualities=qualities,
         bus=bus,
         recaller=recaller,
+        reports=reports,
+        catalogue=catalogue,
+        store=store,
+        shelf=RecordingShelf(settings, catalogue, reports, fleet, sfu, tokens, store),
         trusted_proxies=trusted_proxies,
+    )
+
+
+def _object_store(settings: Settings) -> ObjectStore | None:
+    if not settings.s3_bucket:
+        return None
+    return ObjectStore(
+        settings.s3_bucket, endpoint=settings.s3_endpoint, region=settings.s3_region, prefix=settings.s3_prefix
     )

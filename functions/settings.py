@@ -59,6 +59,34 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     turn_lifetime_s: Annotated[
         int, setting("HEADRACE_TURN_LIFETIME_S", "seconds that TURN credentials are good for", ge=60)
     ] = 43_200
+    s3_bucket: Annotated[str, setting("HEADRACE_S3_BUCKET", "bucket that workers move finished recordings to")] = ""
+    s3_endpoint: Annotated[
+        str,
+        setting(
+            "HEADRACE_S3_ENDPOINT",
+            "URL of an S3-compatible store that is not Amazon's, as browsers reach it",
+            pattern="^https?://[^/]+",
+        ),
+    ] = ""
+    s3_region: Annotated[
+        str, setting("HEADRACE_S3_REGION", "region of the bucket; default what the environment or profile says")
+    ] = ""
+    s3_prefix: Annotated[
+        str, setting("HEADRACE_S3_PREFIX", "start of all keys in the bucket; the same on workers and functions")
+    ] = "recordings"
+    recordings_max_count: Annotated[
+        int, setting("HEADRACE_RECORDINGS_MAX_COUNT", "recordings that a room may have; 0 is no limit", ge=0)
+    ] = 100
+    recordings_max_bytes: Annotated[
+        int, setting("HEADRACE_RECORDINGS_MAX_BYTES", "bytes that they may have together; 0 is no limit", ge=0)
+    ] = 53_687_091_200
+    recording_max_s: Annotated[
+        float, setting("HEADRACE_RECORDING_MAX_S", "seconds after which a recording ends; 0 is no limit", ge=0)
+    ] = 43_200.0
+    recordings_prune: Annotated[
+        bool,
+        setting("HEADRACE_RECORDINGS_PRUNE", "whether a room that is full loses its oldest recordings when one begins"),
+    ] = False
     drain_deadline_s: Annotated[
         float, setting("HEADRACE_DRAIN_DEADLINE_S", "seconds that clients get to move at SIGTERM", ge=0, le=120)
     ] = 8.0

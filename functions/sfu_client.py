@@ -3,9 +3,7 @@
 A session's id begins with its worker's id, so any function finds the worker of any session without state.
 """
 
-import asyncio
 import time
-from datetime import datetime
 from typing import Any
 
 import httpx
@@ -13,8 +11,10 @@ import msgspec
 from structlog import get_logger
 
 from functions import metrics
+from shared.protocol.messages import QualityNotice
 from shared.security.tokens import AUDIENCE_SFU, Claims, Grant, Tokens
 from shared.state.fleet import Fleet, Worker
+from shared.state.recordings import Recording
 from shared.state.rooms import RoomLog
 
 CONTROL_TOKEN_LIFETIME_S = 60
@@ -41,23 +41,12 @@ class Session(msgspec.Struct, frozen=True):
 
 
 class Restarted(msgspec.Struct, frozen=True):
-    """The worker's ICE credentials and candidates after a restart, as an SDP fragment."""
+    """The worker's ICE credentials and candidates after a restart, as an SDP fragment; the credentials also alone."""
 
     fragment: str
     etag: str
-
-
-class RecordingInfo(msgspec.Struct, frozen=True):
-    """A recording as its worker describes it."""
-
-    id: str
-    started_at: datetime
-    state: str
-    media_type: str
-    codecs: list[str]
-    duration_s: float
-    bytes: int
-    dropped_frames: int
+    ufrag: str
+    password: str
 
 
 class _ProblemBody(msgspec.Struct, frozen=True):
@@ -98,44 +87,54 @@ class SfuClient:
         response = await self._call("trickle", claims, session, "PATCH", "", body)
         return msgspec.json.decode(response.content, type=Restarted) if response.status_code == 200 else None
 
-    async def choose(self, claims: Claims, session: str, layer: str | None, *, paused: bool) -> None:
-        """Hand over a viewer's choice of layer."""
-        await self._call("choose", claims, session, "PUT", "/layer", {"layer": layer, "paused": paused})
+    async def restart(self, claims: Claims, session: str, ufrag: str, password: str) -> Restarted:
+        """Restart ICE with a client's new credentials; asked for again with the same ones it is answered again."""
+        fragment = f"a=ice-ufrag:{ufrag}\r\na=ice-pwd:{password}\r\n"
+        restarted = await self.trickle(claims, session, fragment, "*")
+        if restarted is None:
+            raise SfuError(409, "not_restarted", "these are the credentials that the session began with")
+        return restarted
+
+    async def choose(
+        self, claims: Claims, session: str, layer: str | None, *, paused: bool, sound: bool = True
+    ) -> QualityNotice | None:
+        """Hand over a viewer's choice of layer, of no video, or of no sound either; what they get now, if anything."""
+        body = {"layer": layer, "paused": paused, "sound": sound}
+        response = await self._call("choose", claims, session, "PUT", "/layer", body)
+        return msgspec.json.decode(response.content, type=QualityNotice | None)
+
+    async def fit(self, claims: Claims, session: str, height: int) -> None:
+        """Hand over the height of a viewer's player in pixels, 0 where it is not known."""
+        await self._call("fit", claims, session, "PUT", "/viewport", {"height": height})
 
     async def end(self, claims: Claims, session: str) -> None:
         """End a session."""
         await self._call("end", claims, session, "DELETE", "", None)
 
-    async def start_recording(self, claims: Claims, layer: str | None) -> RecordingInfo:
-        """Record the room's stream, where it is live."""
+    async def start_recording(
+        self, claims: Claims, layer: str | None, *, longest_s: float, largest_bytes: int
+    ) -> Recording:
+        """Record the room's stream, where it is live, up to the given limits; 0 is none."""
         worker = await self._live_worker(claims.room)
-        response = await self._request("record", worker, claims, "POST", _recording(claims.room), {"layer": layer})
-        return msgspec.json.decode(response.content, type=RecordingInfo)
+        body = {"layer": layer, "longest_s": longest_s, "largest_bytes": largest_bytes}
+        response = await self._request("record", worker, claims, "POST", _recording(claims.room), body)
+        return msgspec.json.decode(response.content, type=Recording)
 
-    async def stop_recording(self, claims: Claims) -> RecordingInfo:
+    async def stop_recording(self, claims: Claims) -> Recording:
         """End the room's recording, and with it the file."""
         worker = await self._live_worker(claims.room)
         response = await self._request("record_end", worker, claims, "DELETE", _recording(claims.room), None)
-        return msgspec.json.decode(response.content, type=RecordingInfo)
+        return msgspec.json.decode(response.content, type=Recording)
 
-    async def recordings(self, claims: Claims) -> list[RecordingInfo]:
-        """The room's recordings on all workers, oldest first; of a worker that does not answer there are none."""
-        path = f"{_recording(claims.room)}s"
-        workers = await self._fleet.workers()
-        calls = [self._request("recordings", worker, claims, "GET", path, None) for worker in workers]
-        found: list[RecordingInfo] = []
-        for answer in await asyncio.gather(*calls, return_exceptions=True):
-            if isinstance(answer, httpx.Response):
-                found += msgspec.json.decode(answer.content, type=list[RecordingInfo])
-            elif not isinstance(answer, SfuError):
-                raise answer
-        return sorted(found, key=lambda recording: recording.started_at)
+    async def delete_recording(self, worker: Worker, claims: Claims, recording: str) -> None:
+        """Delete a recording from a worker's host."""
+        path = f"{_recording(claims.room)}s/{recording}"
+        await self._request("recording_delete", worker, claims, "DELETE", path, None)
 
-    async def open_recording(self, claims: Claims, recording: str, byte_range: str | None) -> httpx.Response:
+    async def open_recording(
+        self, worker: Worker, claims: Claims, recording: str, byte_range: str | None
+    ) -> httpx.Response:
         """A recording's file, or a part of it, as a response that is still to be read and closed."""
-        worker = await self._fleet.find(recording.partition("-")[0])
-        if worker is None or not _is_id(recording):
-            raise SfuError(404, "unknown_recording", "there is no such recording, or its worker is gone")
         headers = {"authorization": f"Bearer {self._token(claims)}"} | ({"range": byte_range} if byte_range else {})
         request = self._http.build_request(
             "GET", f"{worker.url}{_recording(claims.room)}s/{recording}", headers=headers

@@ -51,6 +51,19 @@ def room_claims_of(request: Request[Any, Any, Any], context: Context, room: str,
     return claims
 
 
+def claims_of_link(context: Context, token: str, room: str, recording: str) -> Claims:
+    """The claims of the token in a link to a recording.
+
+    Raises:
+        Problem: 401 when it is not good, or not for that recording; 404 when it is for another room.
+    """
+    try:
+        return context.shelf.claims_of_link(token, room, recording)
+    except TokenError as error:
+        metrics.TOKENS_REFUSED.labels(error.code).inc()
+        raise _unauthorized(error.code, str(error)) from None
+
+
 def sign_participant(context: Context, identity: Claims, room: str, *, owner: bool) -> str:
     """A room token for a browser or app."""
     claims = Claims(

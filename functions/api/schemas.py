@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 import msgspec
 
 from functions.api.ice_servers import IceServer
+from functions.recording_shelf import ShownState
+from shared.state.recordings import RecordingEnd
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=40, description="display name", examples=["Ana"])]
 Title = Annotated[str, msgspec.Meta(min_length=1, max_length=100, description="title", examples=["Late night synths"])]
@@ -78,14 +80,26 @@ class CreatedRoomResponse(msgspec.Struct, frozen=True):
 
 
 class RecordingResponse(msgspec.Struct, frozen=True):
-    """A recording. `url` leads to the file; `interrupted` is one whose worker ended first, but it plays."""
+    """A recording. `url` leads to the file; `end` is why it ended, empty while it goes on.
+
+    `lost` is one whose only copy is on a host that is away; it may come back with it.
+    """
 
     id: str
     url: str
-    state: Literal["recording", "complete", "interrupted", "failed"]
+    state: ShownState
     started_at: datetime
+    ended_at: datetime | None
+    end: RecordingEnd
     duration_s: float
     bytes: int
     media_type: str
     codecs: list[str]
     dropped_frames: int
+
+
+class RecordingLink(msgspec.Struct, frozen=True):
+    """A URL that reads a recording without a token of its own."""
+
+    url: str
+    expires_in_s: int

@@ -16,6 +16,7 @@ from structlog import get_logger
 from functions import metrics
 from shared.state.commands import Command, command_channel, decode_command
 from shared.state.keys import room_keys
+from shared.state.qualities import quality_channel
 
 HEARTBEAT_S = 3.0
 SILENT_S = 10.0
@@ -23,7 +24,7 @@ POLL_S = 0.1
 RETRY_S = 0.5
 
 OnCommand = Callable[[str, Command], None]
-OnEphemeral = Callable[[str, bytes], None]
+OnData = Callable[[str, bytes], None]
 
 log = get_logger(__name__)
 
@@ -43,13 +44,15 @@ class Bus:
         *,
         rooms: Callable[[], Iterable[str]],
         on_command: OnCommand,
-        on_ephemeral: OnEphemeral,
+        on_ephemeral: OnData,
+        on_qualities: OnData,
     ) -> None:
         self._redis = redis
         self._heartbeat = f"process:{{{instance}}}:heartbeat"
         self._rooms = rooms
         self._on_command = on_command
         self._on_ephemeral = on_ephemeral
+        self._on_qualities = on_qualities
         self._heard_at = 0.0
         self.recoveries = 0
 
@@ -88,17 +91,17 @@ class Bus:
             TimeoutError: not even our own heartbeat comes any more.
         """
         await pubsub.ssubscribe(self._heartbeat)
-        followed: dict[str, tuple[str, bool]] = {}
+        followed: dict[str, tuple[str, OnData]] = {}
         subscribed: set[str] = set()
         self._heard_at = time.monotonic()
         while True:
             wanted = set(self._rooms())
             for room in wanted - subscribed:
-                commands, ephemeral = command_channel(room), ephemeral_channel(room)
-                followed[commands], followed[ephemeral] = (room, True), (room, False)
-                await pubsub.ssubscribe(commands, ephemeral)
+                channels = self._channels(room)
+                followed |= {channel: (room, hear) for channel, hear in channels.items()}
+                await pubsub.ssubscribe(*channels)
             for room in subscribed - wanted:
-                channels = (command_channel(room), ephemeral_channel(room))
+                channels = self._channels(room)
                 for channel in channels:
                     followed.pop(channel, None)
                 await pubsub.sunsubscribe(*channels)
@@ -106,15 +109,20 @@ class Bus:
             message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=POLL_S)
             if message is not None:
                 self._heard_at = time.monotonic()
-                self._hand_on(followed.get(message["channel"].decode()), message["data"])
+                if (source := followed.get(message["channel"].decode())) is not None:
+                    room, hear = source
+                    hear(room, message["data"])
             elif time.monotonic() - self._heard_at > SILENT_S:
                 raise TimeoutError
 
-    def _hand_on(self, source: tuple[str, bool] | None, data: bytes) -> None:
-        if source is None:
-            return
-        room, is_command = source
-        if not is_command:
-            self._on_ephemeral(room, data)
-        elif (command := decode_command(data)) is not None:
+    def _channels(self, room: str) -> dict[str, OnData]:
+        """The channels of a room, and who hears what comes over them."""
+        return {
+            command_channel(room): self._hear_command,
+            ephemeral_channel(room): self._on_ephemeral,
+            quality_channel(room): self._on_qualities,
+        }
+
+    def _hear_command(self, room: str, data: bytes) -> None:
+        if (command := decode_command(data)) is not None:
             self._on_command(room, command)

@@ -147,7 +147,7 @@ class Connection:
         except TimeoutError:
             metrics.JOINS.labels("timeout").inc()
             raise _Closed(CloseCode.JOIN_TIMEOUT) from None
-        self._media = MediaRequests(self._context.sfu, claims, self)
+        self._media = MediaRequests(self._context.sfu, self._context.qualities, claims, self)
         self._claims = claims
         submissions = Submissions(self._context.hub.appender, self._room, claims, self)
         self._heard_at = loop.time()
@@ -192,12 +192,12 @@ class Connection:
             case m.Moderate() | m.Configure() | m.Admit() | m.People():
                 self._spend(self._requests, message.request)
                 self._begin(self._carry_out(message))
-            case m.Publish() | m.Subscribe() | m.Accept() | m.Hangup() | m.Candidate() | m.Candidates():
+            case m.Join():
+                raise ProtocolError(ErrorCode.JOINED_ALREADY, "this socket has joined already")
+            case _:
                 self._spend(self._signals, getattr(message, "request", None))
                 assert self._media is not None  # noqa: S101 - made at the join
                 self._media.begin(message)
-            case m.Join():
-                raise ProtocolError(ErrorCode.JOINED_ALREADY, "this socket has joined already")
 
     async def _carry_out(self, message: ControlMessage) -> None:
         try:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from redis.exceptions import RedisError
 
 from functions.sfu_client import SfuClient, SfuError
+from functions.signaling.qualities import Qualities, Viewports
 from shared.protocol import messages as m
 from shared.protocol import sdp
 from shared.protocol.errors import ErrorCode, ProtocolError
@@ -24,9 +25,17 @@ _CODES = {
     "unknown_session": ErrorCode.SESSION_UNKNOWN,
     "at_capacity": ErrorCode.NO_CAPACITY,
     "draining": ErrorCode.NO_CAPACITY,
+    "unknown_layer": ErrorCode.SESSION_UNKNOWN,
+    "not_restarted": ErrorCode.SDP_REFUSED,
+    "restart_unsupported": ErrorCode.SDP_REFUSED,
 }
 
-MediaMessage = m.Publish | m.Subscribe | m.Accept | m.Hangup | m.Candidate | m.Candidates
+MediaMessage = (
+    m.Publish | m.Subscribe | m.Accept | m.Hangup | m.Candidate | m.Candidates | m.Quality | m.Viewport | m.Restart
+)
+
+
+_Request = m.Publish | m.Subscribe | m.Accept | m.Hangup | m.Quality | m.Restart
 
 
 class Peer(Protocol):
@@ -42,11 +51,14 @@ class Peer(Protocol):
 class MediaRequests:
     """The media requests and sessions of one connection."""
 
-    def __init__(self, sfu: SfuClient, claims: Claims, peer: Peer) -> None:
+    def __init__(self, sfu: SfuClient, qualities: Qualities, claims: Claims, peer: Peer) -> None:
         self._sfu = sfu
+        self._qualities = qualities
         self._claims = claims
         self._peer = peer
         self._publishing: set[str] = set()
+        self._watching: set[str] = set()
+        self._viewports = Viewports(self._fit)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(self, message: MediaMessage) -> None:
@@ -58,6 +70,10 @@ class MediaRequests:
         if isinstance(message, m.Candidate | m.Candidates):
             # Workers are ICE-lite: they learn addresses from connectivity checks (RFC 8445, section 7.3).
             return
+        if isinstance(message, m.Viewport):
+            self._require(Grant.SUBSCRIBE, None)
+            self._viewports.note(message)
+            return
         if len(self._tasks) >= MAX_AT_ONCE:
             raise ProtocolError(
                 ErrorCode.RATE_LIMITED,
@@ -65,21 +81,28 @@ class MediaRequests:
                 reference=message.request,
                 retry_after_ms=RETRY_AFTER_MS,
             )
+        task = asyncio.create_task(self._answer(message.request, self._work(message)), name=f"media-{message.request}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _work(self, message: _Request) -> Coroutine[Any, Any, m.ServerMessage]:
         match message:
             case m.Publish():
                 self._require(Grant.PUBLISH, message.request)
-                work = self._publish(message)
+                return self._publish(message)
             case m.Subscribe():
                 self._require(Grant.SUBSCRIBE, message.request)
-                work = self._subscribe(message)
+                return self._subscribe(message)
             case m.Accept():
                 self._require(Grant.SUBSCRIBE, message.request)
-                work = self._accept(message)
-            case _:
-                work = self._hangup(message)
-        task = asyncio.create_task(self._answer(message.request, work), name=f"media-{message.request}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+                return self._accept(message)
+            case m.Quality():
+                self._require(Grant.SUBSCRIBE, message.request)
+                return self._choose(message)
+            case m.Restart():
+                return self._restart(message)
+            case m.Hangup():
+                return self._hangup(message)
 
     async def end_publishing(self) -> None:
         """End the streams that were begun on this connection: its user has left in so many words."""
@@ -89,6 +112,9 @@ class MediaRequests:
 
     async def settle(self) -> None:
         """Let what was asked for be carried out: a client that leaves sends `hangup` and closes."""
+        self._viewports.stop()
+        for session in self._watching:
+            self._qualities.forget(session, self._peer)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=TIMEOUT_S)
         for task in self._tasks:
@@ -118,6 +144,7 @@ class MediaRequests:
 
     async def _subscribe(self, message: m.Subscribe) -> m.ServerMessage:
         session = await self._sfu.subscribe(self._claims)
+        self._watch(session.session)
         return m.Offer(message.request, session.session, sdp.compress(session.sdp))
 
     async def _accept(self, message: m.Accept) -> m.ServerMessage:
@@ -128,8 +155,38 @@ class MediaRequests:
     async def _hangup(self, message: m.Hangup) -> m.ServerMessage:
         await self._sfu.end(self._claims, message.session)
         self._publishing.discard(message.session)
+        self._watching.discard(message.session)
+        self._qualities.forget(message.session, self._peer)
         return m.Done(message.request)
 
-    def _require(self, grant: Grant, reference: int) -> None:
+    async def _choose(self, message: m.Quality) -> m.ServerMessage:
+        mode, wanted = message.mode, m.QualityMode
+        # Only the worker knows whose session it is, so this socket hears of it from here on.
+        notice = await self._sfu.choose(
+            self._claims,
+            message.session,
+            message.layer if mode is wanted.LAYER else None,
+            paused=mode in {wanted.AUDIO_ONLY, wanted.PAUSED},
+            sound=mode is not wanted.PAUSED,
+        )
+        self._watch(message.session)
+        if notice is not None:
+            self._peer.put(notice)
+        return m.Done(message.request)
+
+    async def _restart(self, message: m.Restart) -> m.ServerMessage:
+        restarted = await self._sfu.restart(self._claims, message.session, message.ufrag, message.password)
+        return m.Restarted(message.request, restarted.ufrag, restarted.password)
+
+    async def _fit(self, session: str, height: int) -> None:
+        # What does not arrive is said again when the player's size changes, or the socket comes back.
+        with suppress(SfuError, RedisError, OSError):
+            await self._sfu.fit(self._claims, session, height)
+
+    def _watch(self, session: str) -> None:
+        self._watching.add(session)
+        self._qualities.watch(session, self._peer)
+
+    def _require(self, grant: Grant, reference: int | None) -> None:
         if grant not in self._claims.grants:
             raise ProtocolError(ErrorCode.FORBIDDEN, f"the token does not grant {grant}", reference=reference)

@@ -10,7 +10,7 @@ from litestar.types import ControllerRouterHandler
 
 from shared.telemetry.problems import Problem
 
-# 'unsafe-inline' for styles only: React sets style attributes. Nothing is ever loaded from elsewhere.
+# 'unsafe-inline' for styles only: React sets style attributes.
 _POLICY = {
     "default-src": "'self'",
     "style-src": "'self' 'unsafe-inline'",
@@ -22,8 +22,7 @@ _POLICY = {
     "form-action": "'self'",
     "frame-ancestors": "'none'",
 }
-SECURITY_HEADERS = {
-    "content-security-policy": "; ".join(f"{name} {value}" for name, value in _POLICY.items()),
+_SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "permissions-policy": "camera=(self), microphone=(self), fullscreen=(self)",
@@ -34,8 +33,17 @@ SECURITY_HEADERS = {
 _CHECKOUT = Path(__file__).parent / "client" / "dist"
 
 
-def build_routes(web_root: str) -> list[ControllerRouterHandler]:
+def security_headers(media_origin: str) -> dict[str, str]:
+    """What the page may load: nothing from elsewhere, but recordings from an object store, if there is one."""
+    media = f"{_POLICY['media-src']} {media_origin}".rstrip()
+    policy = _POLICY | {"media-src": media}
+    directives = "; ".join(f"{name} {value}" for name, value in policy.items())
+    return {"content-security-policy": directives, **_SECURITY_HEADERS}
+
+
+def build_routes(web_root: str, *, media_origin: str) -> list[ControllerRouterHandler]:
     """The routes that serve the client built into `web_root`, or into the checkout when that is empty."""
+    headers = {**security_headers(media_origin), "cache-control": "no-cache"}
     root = Path(web_root) if web_root else _CHECKOUT
 
     def page(name: str) -> Response[bytes]:
@@ -44,7 +52,7 @@ def build_routes(web_root: str) -> list[ControllerRouterHandler]:
         except FileNotFoundError:
             detail = "the web client has not been built on this host"
             raise Problem(503, "client_missing", "Unavailable", detail) from None
-        return Response(content, media_type=MediaType.HTML, headers={**SECURITY_HEADERS, "cache-control": "no-cache"})
+        return Response(content, media_type=MediaType.HTML, headers=headers)
 
     # `/r/{code}` is the client's own route: the same page, which reads the address.
     @get(["/", "/r/{room_id:str}"], include_in_schema=False, sync_to_thread=False)

@@ -1,6 +1,6 @@
 """The control API: how functions create, answer, watch and end the sessions of this worker."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Litestar, Request, Response, delete, get, patch, post, put
@@ -15,11 +15,13 @@ from sfu_fleet.errors import Forbidden, Malformed, SfuError, Unauthorized, Unkno
 from sfu_fleet.metrics import Metrics
 from sfu_fleet.recording.ranges import UnsatisfiableRangeError, parse_range
 from sfu_fleet.recording.recordings import Recordings
-from sfu_fleet.recording.storage import Recording
+from sfu_fleet.recording.writer import Limits
 from sfu_fleet.registry import Registry
 from sfu_fleet.rooms import Rooms
 from sfu_fleet.session import SessionInfo
+from shared.protocol.messages import QualityNotice
 from shared.security.tokens import AUDIENCE_SFU, Claims, Grant, TokenError, Tokens
+from shared.state.recordings import Recording
 from shared.telemetry.problems import EXCEPTION_HANDLERS, Problem, problem_response
 
 MAX_BODY_BYTES = 128 * 1024
@@ -58,17 +60,32 @@ class Trickle(msgspec.Struct, frozen=True):
 
 
 class LayerChoice(msgspec.Struct, frozen=True):
-    """Body of PUT /v1/sessions/{session}/layer: at most that layer, or with `paused` no video; neither is automatic."""
+    """Body of PUT /v1/sessions/{session}/layer: at most that layer, or with `paused` no video; neither is automatic.
+
+    Without `sound` there is no audio either.
+    """
 
     layer: str | None = None
     paused: bool = False
+    sound: bool = True
+
+
+class PlayerSize(msgspec.Struct, frozen=True):
+    """Body of PUT /v1/sessions/{session}/viewport: the height of the viewer's player in pixels, 0 where not known."""
+
+    height: Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 
 
 class Restarted(msgspec.Struct, frozen=True):
-    """Answer of PATCH /v1/sessions/{session} when ICE was restarted: our fragment, the new ICE session's tag."""
+    """Answer of PATCH /v1/sessions/{session} when ICE was restarted: our fragment, the new ICE session's tag.
+
+    `ufrag` and `password` are our credentials, as they stand in the fragment.
+    """
 
     fragment: str
     etag: str
+    ufrag: str
+    password: str
 
 
 class Services(msgspec.Struct, frozen=True):
@@ -82,9 +99,14 @@ class Services(msgspec.Struct, frozen=True):
 
 
 class NewRecording(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
-    """Body of POST /v1/rooms/{room}/recording. Without a layer it is the best that is being sent at any time."""
+    """Body of POST /v1/rooms/{room}/recording. Without a layer it is the best that is being sent at any time.
+
+    `longest_s` and `largest_bytes` are where it ends by itself; 0 is nowhere.
+    """
 
     layer: str | None = None
+    longest_s: float = 0.0
+    largest_bytes: int = 0
 
 
 def _services(state: AppState) -> Services:
@@ -154,7 +176,7 @@ async def create_session(
             publisher = services.rooms.publish(data.room, data.participant, data.name, data.offer)
             created = Created(publisher.id, publisher.agreement.sdp, publisher.etag)
         else:
-            subscriber = services.rooms.subscribe(data.room, data.participant, data.name, data.offer)
+            subscriber = services.rooms.subscribe(data.room, data.participant, data.name, data.offer, caller.tier)
             created = Created(subscriber.id, subscriber.sdp, subscriber.etag)
     except SfuError as error:
         services.metrics.refused.labels(error.code).inc()
@@ -178,17 +200,25 @@ async def trickle_session(
     restarted = _owned(state, session, caller).trickle(session, data.fragment, data.etag)
     if restarted is None:
         return Response(None, status_code=204)
-    tracks = restarted.agreed_tracks
-    fragment = trickle.restarted(restarted.local_transport(), tracks[0], [track.mid for track in tracks])
-    return Response(Restarted(fragment, restarted.etag), status_code=200)
+    tracks, local = restarted.agreed_tracks, restarted.local_transport()
+    fragment = trickle.restarted(local, tracks[0], [track.mid for track in tracks])
+    return Response(Restarted(fragment, restarted.etag, local.ufrag, local.password), status_code=200)
 
 
-@put("/v1/sessions/{session:str}/layer", status_code=204)
+@put("/v1/sessions/{session:str}/layer")
 async def choose_layer(
     session: FromPath[str], data: JSONBody[LayerChoice], state: AppState, caller: NamedDependency[Claims]
+) -> QualityNotice | None:
+    """Take a viewer's choice of layer; the answer is what they get now, or null while nothing flows."""
+    return _owned(state, session, caller).viewer(session).choose(data.layer, paused=data.paused, sound=data.sound)
+
+
+@put("/v1/sessions/{session:str}/viewport", status_code=204)
+async def fit_viewport(
+    session: FromPath[str], data: JSONBody[PlayerSize], state: AppState, caller: NamedDependency[Claims]
 ) -> None:
-    """Take a viewer's choice of layer."""
-    _owned(state, session, caller).choose(session, data.layer, paused=data.paused)
+    """Take the height of a viewer's player."""
+    _owned(state, session, caller).viewer(session).fit(data.height)
 
 
 @delete("/v1/sessions/{session:str}", status_code=204)
@@ -204,7 +234,8 @@ async def start_recording(
     """Record who is live in the room."""
     _moderates(caller, room)
     services = _services(state)
-    return services.recordings.start(services.rooms.publisher_of(room), data.layer)
+    limits = Limits(data.longest_s, data.largest_bytes)
+    return await services.recordings.start(services.rooms.publisher_of(room), data.layer, limits)
 
 
 @delete("/v1/rooms/{room:str}/recording", status_code=200)
@@ -216,7 +247,7 @@ async def stop_recording(room: FromPath[str], state: AppState, caller: NamedDepe
 
 @get("/v1/rooms/{room:str}/recordings")
 async def list_recordings(room: FromPath[str], state: AppState, caller: NamedDependency[Claims]) -> list[Recording]:
-    """The room's recordings that are here."""
+    """The room's recordings that are on this host."""
     _moderates(caller, room)
     return await _services(state).recordings.of_room(room)
 
@@ -242,8 +273,17 @@ async def read_recording(
     headers["Content-Length"] = str(count)
     if wanted is not None:
         headers["Content-Range"] = f"bytes {first}-{first + count - 1}/{found.bytes}"
-    pieces = recordings.storage.read(found, first, count)
+    pieces = await recordings.read(found, first, count)
     return Stream(pieces, status_code=206 if wanted is not None else 200, media_type=found.media_type, headers=headers)
+
+
+@delete("/v1/rooms/{room:str}/recordings/{recording:str}", status_code=204)
+async def delete_recording(
+    room: FromPath[str], recording: FromPath[str], state: AppState, caller: NamedDependency[Claims]
+) -> None:
+    """Delete a recording from this host; an upload of it is given up."""
+    _moderates(caller, room)
+    await _services(state).recordings.delete(room, recording)
 
 
 @get("/v1/sessions")
@@ -286,12 +326,14 @@ def build_app(services: Services) -> Litestar:
             answer_session,
             trickle_session,
             choose_layer,
+            fit_viewport,
             delete_session,
             list_sessions,
             start_recording,
             stop_recording,
             list_recordings,
             read_recording,
+            delete_recording,
             live,
             ready,
             metrics,

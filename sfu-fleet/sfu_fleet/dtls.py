@@ -93,6 +93,10 @@ SCRATCH_VIEW: Final = _SCRATCH.view
 
 PROTECT: Final = int(ffi.cast("uintptr_t", ffi.addressof(lib, "srtp_protect")))
 """The address of libsrtp's function that encrypts RTP, for the native plane."""
+UNPROTECT: Final = int(ffi.cast("uintptr_t", ffi.addressof(lib, "srtp_unprotect")))
+"""That of the one that decrypts RTP."""
+UNPROTECT_RTCP: Final = int(ffi.cast("uintptr_t", ffi.addressof(lib, "srtp_unprotect_rtcp")))
+"""That of the one that decrypts RTCP."""
 
 
 class RtpContext:
@@ -140,11 +144,15 @@ class Outbound:
 
 
 class Inbound:
-    """SRTP and SRTCP from one peer. A replayed packet is refused."""
+    """SRTP and SRTCP from one peer. A replayed packet is refused.
+
+    `address` is the handle of the libsrtp session as a number, for C on the same thread.
+    """
 
     def __init__(self, keys: SrtpKeys) -> None:
         self._session = _session(keys.profile, keys.inbound, Policy.SSRC_ANY_INBOUND)
         self._handle = self._session._srtp[0]  # noqa: SLF001
+        self.address: Final = int(ffi.cast("uintptr_t", self._handle))
 
     def unprotect(self, data: bytes) -> bytes:
         """Authenticate and decrypt an RTP packet.

@@ -65,12 +65,12 @@ class UnknownRecording(SfuError):  # noqa: N818 - the term of the control API
     title = "Unknown recording"
 
 
-class Unrecordable(SfuError):  # noqa: N818 - the term of the control API
-    """The stream is in a codec that is forwarded, but not recorded."""
+class RecordingInProgress(SfuError):  # noqa: N818 - the term of the control API
+    """The recording goes on: it has to be ended before it can be deleted."""
 
-    code = "unrecordable"
-    status = 422
-    title = "This stream cannot be recorded"
+    code = "recording_in_progress"
+    status = 409
+    title = "The recording goes on"
 
 
 class AtCapacity(SfuError):  # noqa: N818 - the term of the control API

@@ -17,6 +17,10 @@ most one track at a time. While it is, a packet goes out as
 and all four stay what they are from attach to detach. So everything that differs between viewers of one format lies in
 ten bytes of the header and in at most three bytes of the payload, at places that are the same for all of them.
 
+A format may have room for a transport-wide number (draft-holmer-rmcat-transport-wide-cc-extensions-01). Each packet of
+a transport then has one of its own, whichever stream it is of, at the same place for all viewers of the format, and
+`departures` keeps when it left. A packet that is sent again as it was keeps its number with all the rest.
+
 To go from one layer to another is to detach from one track, which returns the `Position` reached, and to attach to the
 other with a `Splice` that follows from it. Both happen between two packets, before the keyframe of the new track with
 which the splice begins is forwarded: a plane with threads of its own must keep that order. A splice must lie behind
@@ -30,12 +34,15 @@ same. Nothing that has not gone out yet is sent again.
 
 import asyncio
 import secrets
+import time
 from collections.abc import Iterable
 from typing import Protocol
 
 import msgspec
 
 from sfu_fleet import picture_ids, rtp
+from sfu_fleet.congestion.estimator import Congestion, Controller
+from sfu_fleet.congestion.sent import Departures
 from sfu_fleet.dtls import MAX_PACKET, SCRATCH_VIEW, SrtpError
 from sfu_fleet.haste import Haste
 from sfu_fleet.ice import MediaSocket
@@ -54,6 +61,9 @@ RESENDABLE = 1_024
 PACE_S = 0.005
 # A viewer that reports more loss than this per second is not helped by sending more.
 RESENDS_PER_SECOND = 400
+# A probe sends the latest packets again, these more than once if it must, and no more than so many in a burst.
+PROBE_HISTORY = 16
+PROBE_PACKETS = 32
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -94,10 +104,13 @@ class DownTrack:
 
     __slots__ = (
         "counters",
+        "departures",
         "first",
         "format",
         "haste",
         "next",
+        "numbers",
+        "probe_debt",
         "resend_budget",
         "resend_window",
         "rtx",
@@ -123,6 +136,12 @@ class DownTrack:
         self.resend_budget = 0
         # Where what is sent again goes; None: it is sent as it was, to the last bit.
         self.rtx: RetransmissionStream | None = None
+        # What numbers and remembers the packets of the transport, where they have transport-wide numbers.
+        self.departures: Departures | None = None
+        # The track's number and the transport-wide one of what may be sent again as it was, by place among that.
+        self.numbers: dict[int, tuple[int, int]] = {}
+        # Bytes that a probe has asked for and not been given.
+        self.probe_debt = 0
 
     def begin(self, sequence: int) -> None:
         """Begin with this number of the track.
@@ -223,6 +242,12 @@ class PacketPlane(Protocol):
     def resend(self, track: Track, down: DownTrack, sequences: Iterable[int], now: float) -> int:
         """Send packets again that a viewer misses; `sequences` are the viewer's. Returns how many are being sent."""
 
+    def probe(self, track: Track, down: DownTrack, size: int) -> None:
+        """Send a burst of a probe: so many bytes of what the viewer has had lately, as retransmissions."""
+
+    def congestion(self) -> Controller:
+        """Make what estimates the way to one viewer; its `departures` are for the down tracks of the transport."""
+
     def close(self) -> None:
         """Send no more."""
 
@@ -242,6 +267,8 @@ class PythonPlane:
         """Let a viewer have a track."""
         if splice is not None:
             down.join(splice, track.highest)
+        down.numbers.clear()
+        down.probe_debt = 0
         track.viewers.setdefault(down.format, []).append(down)
         if down.next >= 0:
             self._behind[down] = track, asyncio.get_running_loop().time()
@@ -269,6 +296,7 @@ class PythonPlane:
             if len(body) > MAX_PACKET:
                 self._metrics.drop("too_long")
                 continue
+            transport_at = packet_format.transport_at(body)
             shifted: dict[Shift, bytes] = {}
             for down in viewers:
                 if down.first < 0:
@@ -281,7 +309,7 @@ class PythonPlane:
                 content = body if down.shift is NO_SHIFT else shifted.get(down.shift)
                 if content is None:
                     content = shifted[down.shift] = self._shift(track, down.shift, packet, body)
-                if self._transmit(down, content, sequence, timestamp):
+                if self._transmit(down, content, sequence, timestamp, transport_at):
                     down.counters.packets += 1
                     down.counters.octets += payload_size
 
@@ -297,21 +325,40 @@ class PythonPlane:
             if down.first < 0 or sequence < down.first or 0 <= down.next <= sequence or entry is None:
                 self._metrics.drop("nack_unknown")
                 continue
+            if not _can_be_repeated(down, sequence):
+                self._metrics.drop("nack_unknown")
+                continue
             if down.resend_budget <= 0:
                 self._metrics.drop("nack_budget")
                 continue
             down.resend_budget -= 1
-            packet = entry[2]
-            body, payload_size = down.format.apply(packet)
-            body = self._shift(track, down.shift, packet, body)
-            if down.rtx is not None:
-                body = down.rtx.wrap(body, payload_size, number)
-            if len(body) <= MAX_PACKET and self._transmit(down, body, sequence, entry[1], down.rtx):
-                self._traffic.packets_out -= 1
+            if self._again(track, down, entry):
                 self._traffic.packets_resent += 1
                 down.counters.resent += 1
                 sent += 1
         return sent
+
+    def probe(self, track: Track, down: DownTrack, size: int) -> None:
+        """Send a burst of a probe."""
+        # Who catches up has not had all yet.
+        latest = down.next - 1 if down.next >= 0 else track.highest
+        if down.departures is None or down.rtx is None or not 0 <= down.first <= latest:
+            return
+        span = min(latest - down.first + 1, PROBE_HISTORY)
+        down.probe_debt += size
+        for index in range(PROBE_PACKETS):
+            if down.probe_debt <= 0:
+                break
+            entry = track.remembered(latest - index % span)
+            if entry is not None and (sent := self._again(track, down, entry)):
+                down.probe_debt -= sent
+                self._traffic.packets_probed += 1
+        down.probe_debt = min(0, down.probe_debt)
+        down.departures.probed()
+
+    def congestion(self) -> Controller:
+        """Make what estimates the way to one viewer."""
+        return Congestion()
 
     def close(self) -> None:
         """Send no more."""
@@ -335,7 +382,8 @@ class PythonPlane:
                     return
                 body, payload_size = down.format.apply(packet)
                 body = self._shift(track, down.shift, packet, body)
-                if len(body) <= MAX_PACKET and self._transmit(down, body, sequence, timestamp):
+                transport_at = down.format.transport_at(body)
+                if len(body) <= MAX_PACKET and self._transmit(down, body, sequence, timestamp, transport_at):
                     down.counters.packets += 1
                     down.counters.octets += payload_size
             down.next += 1
@@ -352,8 +400,28 @@ class PythonPlane:
         payload_start = len(body) - (packet.payload_end - packet.payload_start)
         return picture_ids.apply(picture_ids.read(track.encoding, packet), by, body, payload_start)
 
+    def _again(self, track: Track, down: DownTrack, entry: tuple[int, int, RtpPacket]) -> int:
+        """Send a packet of the history again; the bytes of what was sent, 0 where nothing was."""
+        sequence, timestamp, packet = entry
+        body, payload_size = down.format.apply(packet)
+        body = self._shift(track, down.shift, packet, body)
+        transport_at = down.format.transport_at(body)
+        if down.rtx is not None:
+            number = sequence + down.sequence_offset
+            body = down.rtx.wrap(body, payload_size, number)
+        if len(body) > MAX_PACKET or not self._transmit(down, body, sequence, timestamp, transport_at, down.rtx):
+            return 0
+        self._traffic.packets_out -= 1
+        return len(body)
+
     def _transmit(
-        self, down: DownTrack, body: bytes, sequence: int, timestamp: int, rtx: RetransmissionStream | None = None
+        self,
+        down: DownTrack,
+        body: bytes,
+        sequence: int,
+        timestamp: int,
+        transport_at: int,
+        rtx: RetransmissionStream | None = None,
     ) -> bool:
         outbound, address = down.transport.outbound, down.transport.agent.remote
         if outbound is None or address is None:
@@ -367,6 +435,9 @@ class PythonPlane:
             (down.timestamp(sequence, timestamp) + down.timestamp_offset) & 0xFFFFFFFF,
             down.ssrc if rtx is None else rtx.ssrc,
         )
+        if transport_at and down.departures is not None:
+            number = _transport_number(down, down.departures, sequence, size)
+            SCRATCH_VIEW[transport_at : transport_at + 2] = number.to_bytes(2, "big")
         try:
             length = outbound.protect_scratch(size)
         except SrtpError:
@@ -377,3 +448,22 @@ class PythonPlane:
         self._traffic.packets_out += 1
         self._traffic.bytes_out += length
         return True
+
+
+def _can_be_repeated(down: DownTrack, sequence: int) -> bool:
+    """Whether a packet can be sent again: as it was it must have the transport-wide number that it had."""
+    if down.rtx is not None or down.departures is None or not down.format.transport_id:
+        return True
+    return down.numbers.get(sequence % RESENDABLE, (-1, 0))[0] == sequence
+
+
+def _transport_number(down: DownTrack, departures: Departures, sequence: int, size: int) -> int:
+    """A packet's transport-wide number: a new one, unless it has one already and goes out as it was."""
+    if down.rtx is None:
+        known = down.numbers.get(sequence % RESENDABLE)
+        if known is not None and known[0] == sequence:
+            return known[1]
+    number = departures.add(time.monotonic_ns() // 1_000, size)
+    if down.rtx is None:
+        down.numbers[sequence % RESENDABLE] = sequence, number
+    return number

@@ -9,7 +9,6 @@ TRANSPORT_SEQUENCE = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-c
 AUDIO_LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 VIDEO_ORIENTATION = "urn:3gpp:video-orientation"
 DEPENDENCY_DESCRIPTOR = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
-
 ABSOLUTE_CAPTURE_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time"
 
 # Extensions whose values mean the same to a viewer as to us, so that they travel on. The others describe one hop only.
@@ -19,12 +18,24 @@ _FORWARDED_EXTENSIONS = {
     "video": (VIDEO_ORIENTATION, ABSOLUTE_CAPTURE_TIME),
 }
 # Ids in our own offers: the same for every viewer, so that one rewritten packet serves all of them.
-OFFERED_IDS = {MID: 1, AUDIO_LEVEL: 2, VIDEO_ORIENTATION: 3, DEPENDENCY_DESCRIPTOR: 4, ABSOLUTE_CAPTURE_TIME: 5}
+OFFERED_IDS = {
+    MID: 1,
+    AUDIO_LEVEL: 2,
+    VIDEO_ORIENTATION: 3,
+    DEPENDENCY_DESCRIPTOR: 4,
+    TRANSPORT_SEQUENCE: 5,
+    ABSOLUTE_CAPTURE_TIME: 6,
+}
 # What a publisher is asked to tell us about each packet: which layer it is of, and its place among all packets.
 UPLINK_EXTENSIONS = {
     "audio": (TRANSPORT_SEQUENCE,),
     "video": (TRANSPORT_SEQUENCE, STREAM_ID, REPAIRED_STREAM_ID),
 }
+
+
+def downlink_extensions(codec: Codec) -> tuple[str, ...]:
+    """The header extensions that viewers' packets carry, where they want them."""
+    return (MID, TRANSPORT_SEQUENCE, *forwarded_extensions(codec))
 
 
 def forwarded_extensions(codec: Codec) -> tuple[str, ...]:

@@ -16,6 +16,8 @@ import msgspec
 from aioice import stun
 from structlog import get_logger
 
+from sfu_fleet.congestion.estimator import Controller
+from sfu_fleet.dtls import Inbound
 from sfu_fleet.ice_tcp import StreamAddress, Streams
 from sfu_fleet.metrics import Metrics
 from sfu_fleet.negotiation import random_ice_string
@@ -49,6 +51,12 @@ class IceHandler(Protocol):
 
     def on_srtp(self, data: bytes) -> None:
         """An SRTP or SRTCP packet, not authenticated yet."""
+
+    def on_opened(self, data: bytes, *, rtcp: bool) -> None:
+        """An RTP packet or an RTCP compound that has been authenticated and decrypted."""
+
+    def on_fed(self) -> None:
+        """The controller that the intake was told of has had feedback, and its estimate should be looked at."""
 
     def on_check(self) -> None:
         """The peer sent an authenticated connectivity check."""
@@ -88,11 +96,60 @@ class IceAgent:
         return self.credentials.password.encode()
 
 
-class MediaSocket(asyncio.DatagramProtocol):
-    """The worker's port: demultiplexes STUN, DTLS and SRTP (RFC 7983) to the sessions, whichever way they came."""
+class Receiver(Protocol):
+    """What an intake hands datagrams to."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def receive(self, data: bytes, address: Address) -> None:
+        """A datagram as it came."""
+
+    def receive_opened(self, data: bytes, agent: IceAgent, *, rtcp: bool) -> None:
+        """What an agent's SRTP or SRTCP packet held."""
+
+    def receive_estimate(self, agent: IceAgent) -> None:
+        """What an agent's controller has been fed should be looked at."""
+
+    def count_feedback(self, count: int) -> None:
+        """So many packets of transport-wide feedback have been taken in."""
+
+    def refuse(self, reason: str) -> None:
+        """A datagram went no further."""
+
+
+class Intake(Protocol):
+    """Reads UDP sockets in place of the event loop, and decrypts what comes from known addresses."""
+
+    def read(self, sock: socket.socket, receiver: Receiver) -> None:
+        """Hand what arrives to the receiver, from now on."""
+
+    def learn(self, agent: IceAgent, address: Address) -> None:
+        """Packets from this address are this agent's."""
+
+    def forget(self, address: Address) -> None:
+        """Packets from this address are nobody's."""
+
+    def agree(self, agent: IceAgent, inbound: Inbound | None) -> None:
+        """Decrypt the agent's packets with these keys; with None, hand them on as they come."""
+
+    def follow(self, agent: IceAgent, controller: Controller | None) -> None:
+        """Feed the agent's transport-wide feedback to a controller, where that can be done; with None, no more."""
+
+    def remove(self, agent: IceAgent) -> None:
+        """Forget an agent that has no addresses any more."""
+
+    def close(self) -> None:
+        """Read no more."""
+
+
+class MediaSocket(asyncio.DatagramProtocol):
+    """The worker's port: demultiplexes STUN, DTLS and SRTP (RFC 7983) to the sessions, whichever way they came.
+
+    UDP is read by the event loop, or by an intake.
+    """
+
+    def __init__(self, metrics: Metrics, intake: Intake | None = None) -> None:
         self._metrics = metrics
+        self._intake = intake
+        self._sockets: list[socket.socket] = []
         self._traffic = metrics.traffic
         self._by_ufrag: dict[str, IceAgent] = {}
         self._by_address: dict[Address, IceAgent] = {}
@@ -108,7 +165,14 @@ class MediaSocket(asyncio.DatagramProtocol):
 
     @classmethod
     async def open(
-        cls, host: str, port: int, metrics: Metrics, *, ipv6_host: str = "", tcp: bool = False
+        cls,
+        host: str,
+        port: int,
+        metrics: Metrics,
+        *,
+        ipv6_host: str = "",
+        tcp: bool = False,
+        intake: Intake | None = None,
     ) -> "MediaSocket":
         """Bind the port: for UDP on `host` and on `ipv6_host` if there is one, and for TCP on the same.
 
@@ -117,7 +181,7 @@ class MediaSocket(asyncio.DatagramProtocol):
         """
         hosts = [host, ipv6_host] if ipv6_host else [host]
         bound = _bind(hosts, port, tcp=tcp, tries=1 if port else _PORT_TRIES)
-        media_socket = cls(metrics)
+        media_socket = cls(metrics, intake)
         try:
             await media_socket._serve(bound)
         except BaseException:
@@ -134,8 +198,12 @@ class MediaSocket(asyncio.DatagramProtocol):
             if sock.type == socket.SOCK_STREAM:
                 await self._streams.listen(sock)
                 continue
-            transport, _ = await loop.create_datagram_endpoint(lambda: self, sock=sock)
-            self._transports.append(transport)
+            if self._intake is not None:
+                self._intake.read(sock, self)
+                self._sockets.append(sock)
+            else:
+                transport, _ = await loop.create_datagram_endpoint(lambda: self, sock=sock)
+                self._transports.append(transport)
             parts = _IPV6 if sock.family == socket.AF_INET6 else _IPV4
             self._ways[parts] = sock.sendto
             self._descriptors[parts] = sock.fileno()
@@ -149,6 +217,12 @@ class MediaSocket(asyncio.DatagramProtocol):
         self._streams.close()
         for transport in self._transports:
             transport.close()
+        if self._intake is not None:
+            self._intake.close()
+            self._intake = None
+        for sock in self._sockets:
+            sock.close()
+        self._sockets.clear()
 
     def add(self, agent: IceAgent) -> None:
         """Answer checks for this agent from now on."""
@@ -168,7 +242,19 @@ class MediaSocket(asyncio.DatagramProtocol):
                 self._by_ufrag.pop(credentials.ufrag, None)
         for address in list(agent.addresses):
             self._unlearn(agent, address)
+        if self._intake is not None:
+            self._intake.remove(agent)
         agent.remote = None
+
+    def agree(self, agent: IceAgent, inbound: Inbound | None) -> None:
+        """An agent's keys are agreed, or with None, gone: an intake decrypts with them from now on."""
+        if self._intake is not None:
+            self._intake.agree(agent, inbound)
+
+    def follow(self, agent: IceAgent, controller: Controller | None) -> None:
+        """An agent's feedback is for this controller: an intake may feed it."""
+        if self._intake is not None:
+            self._intake.follow(agent, controller)
 
     def send(self, data: bytes | memoryview, address: Address) -> bool:
         """Send at once or not at all: media that would have to wait is worth nothing. False when it was dropped."""
@@ -187,6 +273,30 @@ class MediaSocket(asyncio.DatagramProtocol):
         except Exception:
             self._metrics.drop("internal_error")
             log.exception("datagram_failed", size=len(data), first=data[:1].hex())
+
+    def receive_opened(self, data: bytes, agent: IceAgent, *, rtcp: bool) -> None:
+        """Hand on what an intake has decrypted; whatever is wrong with it stays here."""
+        try:
+            agent.handler.on_opened(data, rtcp=rtcp)
+        except Exception:
+            self._metrics.drop("internal_error")
+            log.exception("packet_failed", size=len(data), first=data[:2].hex())
+
+    def receive_estimate(self, agent: IceAgent) -> None:
+        """Have an agent's session look at its estimate; whatever goes wrong stays here."""
+        try:
+            agent.handler.on_fed()
+        except Exception:
+            self._metrics.drop("internal_error")
+            log.exception("estimate_failed")
+
+    def count_feedback(self, count: int) -> None:
+        """Count feedback that an intake has taken in."""
+        self._traffic.feedbacks_in += count
+
+    def refuse(self, reason: str) -> None:
+        """Count a datagram that an intake did not let pass."""
+        self._metrics.drop(reason)
 
     def is_proven(self, address: Address) -> bool:
         """Whether the address stands for a session."""
@@ -298,6 +408,8 @@ class MediaSocket(asyncio.DatagramProtocol):
         agent.addresses.pop(address, None)
         agent.addresses[address] = None
         self._by_address[address] = agent
+        if self._intake is not None and len(address) != _TCP:
+            self._intake.learn(agent, address)
         if nominated or not agent.nominated:
             moved = agent.remote is not None and agent.remote != address
             agent.remote = address
@@ -313,6 +425,8 @@ class MediaSocket(asyncio.DatagramProtocol):
             del self._by_address[address]
             if len(address) == _TCP:
                 self._streams.hang_up(address)
+            elif self._intake is not None:
+                self._intake.forget(address)
 
 
 def _nobody(_agent: IceAgent) -> None:

@@ -9,6 +9,9 @@ import asyncio
 from collections.abc import Callable
 
 INTERVAL_S = 0.5
+# Whoever sees a picture already can wait so long since the last request: then all that ask within a second are served
+# by two keyframes, the first one's and the one after all others have asked.
+PATIENCE_S = 1.0
 MAX_REPEATS = 20
 
 

@@ -12,15 +12,22 @@ from sfu_fleet.candidates import candidate_lines
 from sfu_fleet.codecs import Codec, h264_profile, is_forwardable, same_format
 from sfu_fleet.companions import offered_red, offered_rtx, red_of, rtx_of
 from sfu_fleet.errors import SdpRefused
-from sfu_fleet.header_extensions import MID, OFFERED_IDS, STREAM_ID, UPLINK_EXTENSIONS, forwarded_extensions
+from sfu_fleet.header_extensions import (
+    MID,
+    OFFERED_IDS,
+    STREAM_ID,
+    TRANSPORT_SEQUENCE,
+    UPLINK_EXTENSIONS,
+    downlink_extensions,
+    forwarded_extensions,
+)
 from sfu_fleet.sdp import Description, Fingerprint, Media, TransportParameters
 
 _OFFERED_PAYLOAD_TYPES = {"opus": 111, "vp8": 96, "vp9": 98, "h264": 102, "av1": 104}
 _REPAIR = ("nack", "nack pli", "ccm fir")
 # What publishers get from us, and what viewers are asked for.
 _UPLINK_FEEDBACK = {"audio": ("transport-cc",), "video": (*_REPAIR, "goog-remb", "transport-cc")}
-_FEEDBACK = {"audio": (), "video": (*_REPAIR, "goog-remb")}
-
+_FEEDBACK = {"audio": ("transport-cc",), "video": (*_REPAIR, "goog-remb", "transport-cc")}
 # More layers than any encoder of today makes.
 MAX_LAYERS = 4
 _PLAYED_EVERYWHERE = frozenset({"baseline", "constrained-baseline"})
@@ -44,6 +51,7 @@ class TrackAgreement(msgspec.Struct, frozen=True):
     A simulcast has `rids` or `ssrcs`, one for each layer in the order of the offer; anything else has neither.
     `rtx` is the format in which packets are sent again (RFC 4588), if not in their own; `rtx_ssrcs` are theirs, one for
     each of `ssrcs`, 0 where none was announced. `red` is the format of redundant audio (RFC 2198), where it is taken.
+    `rid_heights` are in pixels, of the layers that the publisher says it of.
     """
 
     kind: str
@@ -55,11 +63,17 @@ class TrackAgreement(msgspec.Struct, frozen=True):
     rtx: Codec | None = None
     rtx_ssrcs: tuple[int, ...] = ()
     red: Codec | None = None
+    rid_heights: dict[str, int] = {}
 
     @property
     def payload_types(self) -> frozenset[int]:
         """Those of media: the codec's own, and that of its redundant form."""
         return frozenset(codec.payload_type for codec in (self.codec, self.red) if codec is not None)
+
+    @property
+    def transport_sequence(self) -> int:
+        """The id of the transport-wide number, where the peer also tells of it when packets came; else 0."""
+        return self.extensions.get(TRANSPORT_SEQUENCE, 0) if "transport-cc" in self.codec.feedback else 0
 
 
 class Agreement(msgspec.Struct, frozen=True):
@@ -129,7 +143,20 @@ def answer_publisher(offer: Description, local: LocalTransport) -> Agreement:
         rids, ssrcs = _layers(media)
         writer.receive_layers(rids)
         rtx_ssrcs = tuple(media.rtx_ssrcs.get(ssrc, 0) for ssrc in ssrcs)
-        tracks.append(TrackAgreement(media.kind, media.mid, agreed, extensions, rids, ssrcs, rtx, rtx_ssrcs, redundant))
+        tracks.append(
+            TrackAgreement(
+                media.kind,
+                media.mid,
+                agreed,
+                extensions,
+                rids,
+                ssrcs,
+                rtx,
+                rtx_ssrcs,
+                redundant,
+                media.rid_heights,
+            )
+        )
     return Agreement(writer.text(), peer, client, tuple(tracks))
 
 
@@ -137,7 +164,7 @@ def offer_viewer(outgoing: Sequence[Outgoing], local: LocalTransport, stream: st
     """Our offer to a viewer: payload types and extension ids are the same for all viewers of a codec."""
     writer = _Writer(local, setup="actpass", mixed=True)
     for mid, track in enumerate(outgoing):
-        extensions = {uri: OFFERED_IDS[uri] for uri in (MID, *forwarded_extensions(track.codec))}
+        extensions = {uri: OFFERED_IDS[uri] for uri in downlink_extensions(track.codec)}
         codec = offered_codec(track)
         rtx = offered_rtx(codec) if track.rtx_ssrc else None
         also = [extra for extra in (rtx, offered_red(codec) if track.redundant else None) if extra is not None]
@@ -162,7 +189,7 @@ def accept_answer(outgoing: Sequence[Outgoing], answer: Description) -> Agreemen
         codec = _playable(track, media)
         if codec is None:
             continue
-        allowed = (MID, *forwarded_extensions(track.codec))
+        allowed = downlink_extensions(track.codec)
         extensions = {uri: OFFERED_IDS[uri] for uri in allowed if uri in media.extensions}
         accepted.append(media)
         rtx = rtx_of(media, codec) if track.rtx_ssrc else None
@@ -200,7 +227,7 @@ def answer_viewer(outgoing: Sequence[Outgoing], offer: Description, local: Local
             writer.reject(media)
             continue
         track, codec = chosen[media.line]
-        wanted = (MID, *forwarded_extensions(track.codec))
+        wanted = downlink_extensions(track.codec)
         extensions = {uri: media.extensions[uri] for uri in wanted if uri in media.extensions}
         agreed = msgspec.structs.replace(codec, feedback=_common(_FEEDBACK[track.kind], codec))
         rtx = rtx_of(media, agreed) if track.rtx_ssrc else None

@@ -17,19 +17,23 @@ class RedFormat(msgspec.Struct, frozen=True):
 class PacketFormat(msgspec.Struct, frozen=True):
     """How a packet looks to viewers, all but its numbers: viewers with equal formats share one rewritten packet.
 
-    `forwarded` pairs the publisher's id of a header extension with the viewer's. `redundancy` is there where the
-    publisher may send redundant audio.
+    `forwarded` pairs the publisher's id of a header extension with the viewer's. `transport_id` is the id of the
+    transport-wide number, 0 where there is none. `redundancy` is there where the publisher may send redundant audio.
     """
 
     payload_type: int
     mid_id: int
     mid: str
     forwarded: tuple[tuple[int, int], ...]
+    transport_id: int = 0
     redundancy: RedFormat | None = None
 
     def apply(self, packet: RtpPacket) -> tuple[bytes, int]:
         """The packet in this format, and the size of its payload there."""
         elements: dict[int, bytes] = {}
+        if self.transport_id:
+            # First, so that its place depends on nothing but the kind of header.
+            elements[self.transport_id] = bytes(2)
         if self.mid_id:
             elements[self.mid_id] = self.mid.encode()
         if packet.extension_profile and self.forwarded:
@@ -46,3 +50,11 @@ class PacketFormat(msgspec.Struct, frozen=True):
                 shown = red.primary(packet)
         body = rtp.rebuild(shown, payload_type, rtp.pack_extensions(elements))
         return body, shown.payload_end - shown.payload_start
+
+    def transport_at(self, body: bytes) -> int:
+        """Where a packet in this format has its transport-wide number; 0: nowhere."""
+        if not self.transport_id:
+            return 0
+        # Behind the extension's header and that of its first element (RFC 8285, sections 4.2 and 4.3).
+        start = rtp.HEADER_LENGTH + 4 * (body[0] & 0x0F)
+        return start + (5 if body[start] == rtp.ONE_BYTE_PROFILE >> 8 else 6)

@@ -176,6 +176,9 @@ class Publisher(Session):
             self._warned = found
             self.log.warning("stream_unhealthy", warnings=sorted(found))
 
+    def on_fed(self, now: float) -> None:
+        """A publisher is sent no media, so there is no way to be estimated."""
+
     def finish(self) -> None:
         """Stop timers and say good-bye."""
         for layer in self._layers:
@@ -211,6 +214,7 @@ class Publisher(Session):
                 layer.lost,
                 layer.keyframe_requests,
                 layer.track.keyframes,
+                layer.height,
             )
             for track in self.tracks
             if track.kind == "video"
@@ -271,11 +275,7 @@ class Publisher(Session):
         if extended is None:
             self.context.metrics.drop("late")
             return
-        if layer.losses is not None:
-            if not layer.losses.arrived(extended, now):
-                layer.request_keyframe()
-            if layer.losses and self._loss_timer is None:
-                self._loss_timer = self._loop.call_later(LOSS_CHECK_S, self._check_losses)
+        self._note_losses(layer, extended, now)
         if packet.payload_end == packet.payload_start and layer.timeline.skip(extended):
             return
         place = layer.timeline.place(extended, packet.timestamp, now)
@@ -287,6 +287,8 @@ class Publisher(Session):
         if keyframe:
             layer.health.keyframe()
             layer.keyframes.served()
+        # Sound may begin with any packet.
+        if keyframe or (layer.keyframe_listeners and layer.kind == "audio"):
             layer.tell_keyframe(packet, place[0], place[1], now)
         if not self.live and (keyframe or self._video is None or self._sound_alone(now)):
             self.live = True
@@ -306,6 +308,14 @@ class Publisher(Session):
             packet = red.primary(packet)
         for tap in self.taps:
             tap.packet(layer, packet, *place, keyframe=keyframe, now=now)
+
+    def _note_losses(self, layer: Layer, extended: int, now: float) -> None:
+        if layer.losses is None:
+            return
+        if not layer.losses.arrived(extended, now):
+            layer.request_keyframe()
+        if layer.losses and self._loss_timer is None:
+            self._loss_timer = self._loop.call_later(LOSS_CHECK_S, self._check_losses)
 
     def _note_arrival(self, element: bytes, now: float) -> None:
         if len(element) != 2:

@@ -9,6 +9,7 @@ import msgspec
 from structlog import get_logger
 
 from sfu_fleet import trickle
+from sfu_fleet.ceilings import NO_LIMIT, TierLimit
 from sfu_fleet.dtls import DtlsState
 from sfu_fleet.errors import (
     AtCapacity,
@@ -24,6 +25,7 @@ from sfu_fleet.publisher import Publisher
 from sfu_fleet.session import Identity, MediaContext, Session, SessionInfo, State, new_session_id
 from sfu_fleet.stream_events import StreamEvents
 from sfu_fleet.subscriber import Subscriber
+from shared.security.tokens import Tier
 
 TICK_S = 1.0
 # Nothing authentic for so long: the peer is gone. A lite agent sends no checks of its own, so consent to send (RFC
@@ -47,6 +49,7 @@ class Limits(msgspec.Struct, frozen=True):
 
     capacity_pps: int
     uplink_bitrate: int
+    tiers: dict[Tier, TierLimit] = {}
 
 
 class Room:
@@ -119,8 +122,10 @@ class Rooms:
         self._sessions[publisher.id] = publisher
         return publisher
 
-    def subscribe(self, room_id: str, participant: str, name: str, offer: str | None) -> Subscriber:
-        """Answer a viewer's offer, or make one where there is none.
+    def subscribe(
+        self, room_id: str, participant: str, name: str, offer: str | None, tier: Tier = Tier.STREAMER
+    ) -> Subscriber:
+        """Answer a viewer's offer, or make one where there is none. The tier bounds what they get.
 
         Raises:
             NoPublisher, SdpRefused, AtCapacity, Draining: the room, the offer or this worker does not allow it.
@@ -136,6 +141,7 @@ class Rooms:
             room.publisher,
             offer=offer,
             on_end=self._on_peer_end,
+            tier=self._limits.tiers.get(tier, NO_LIMIT),
         )
         room.subscribers[subscriber.id] = subscriber
         self._sessions[subscriber.id] = subscriber
@@ -191,16 +197,16 @@ class Rooms:
         self._metrics.restarts.inc()
         return session
 
-    def choose(self, session_id: str, layer: str | None, *, paused: bool) -> None:
-        """Take a viewer's choice of layer.
+    def viewer(self, session_id: str) -> Subscriber:
+        """A viewer's session.
 
         Raises:
-            UnknownSession, UnknownLayer: there is no such viewer, or the publisher has no such layer.
+            UnknownSession: there is no such viewer.
         """
         session = self._find(session_id)
         if not isinstance(session, Subscriber):
             raise UnknownSession("no viewer's session has this id")
-        session.choose(layer, paused=paused)
+        return session
 
     def hang_up(self, session_id: str) -> None:
         """End a session at its owner's wish.
@@ -249,12 +255,11 @@ class Rooms:
         """Watch over all sessions until cancelled."""
         clock = self._context.clock
         traffic = self._metrics.traffic
-        before, at = traffic.packets_out + traffic.packets_resent, clock()
+        before, at = traffic.all_packets_out, clock()
         while True:
             await asyncio.sleep(TICK_S)
             now = clock()
-            self._metrics.loop_lag.observe(max(0.0, now - at - TICK_S))
-            sent = traffic.packets_out + traffic.packets_resent
+            sent = traffic.all_packets_out
             self.load_pps = round((sent - before) / (now - at))
             self._metrics.load.set(self.load_pps)
             before, at = sent, now

@@ -10,7 +10,7 @@ import msgspec
 
 SENDER_REPORT, RECEIVER_REPORT, SOURCE_DESCRIPTION, BYE = 200, 201, 202, 203
 TRANSPORT_FEEDBACK, PAYLOAD_FEEDBACK = 205, 206
-_NACK = 1
+_NACK, _TRANSPORT_WIDE = 1, 15
 _PLI, _FIR, _APPLICATION = 1, 4, 15
 
 _U32 = Struct("!I")
@@ -76,16 +76,32 @@ class BitrateEstimate(msgspec.Struct, frozen=True):
     ssrcs: tuple[int, ...]
 
 
-Packet = SenderReport | ReceiverReport | Nack | KeyframeRequest | BitrateEstimate | Bye
+class TransportFeedback(msgspec.Struct, frozen=True):
+    """Transport-wide feedback, as it came: `transport_feedback` reads it, or the estimator in C."""
+
+    packet: bytes
+
+
+Packet = SenderReport | ReceiverReport | Nack | KeyframeRequest | BitrateEstimate | TransportFeedback | Bye
+
+
+def is_transport_feedback(data: bytes) -> bool:
+    """Whether a compound is one packet of transport-wide feedback, which is most of what a viewer sends."""
+    if len(data) < 4 or data[0] & 0xDF != 0x80 | _TRANSPORT_WIDE or data[1] != TRANSPORT_FEEDBACK:
+        return False
+    return len(data) == 4 + 4 * (data[2] << 8 | data[3])
 
 
 def parse(data: bytes) -> tuple[list[Packet], int]:
     """The packets of a compound that we know, and how many were skipped as unknown or malformed."""
     found: list[Packet] = []
     skipped = 0
-    for kind, count, body in _split(data):
+    for kind, count, body, whole in _split(data):
         if body is None:
             skipped += 1
+            continue
+        if kind == TRANSPORT_FEEDBACK and count == _TRANSPORT_WIDE:
+            found.append(TransportFeedback(whole))
             continue
         packets = list(_read(kind, count, body))
         found += packets
@@ -93,23 +109,23 @@ def parse(data: bytes) -> tuple[list[Packet], int]:
     return found, skipped
 
 
-def _split(data: bytes) -> Iterator[tuple[int, int, bytes | None]]:
-    """(packet type, count or format, body without header and padding) of each packet; body None where it is broken."""
+def _split(data: bytes) -> Iterator[tuple[int, int, bytes | None, bytes]]:
+    """(packet type, count or format, body without header and padding, all of it); body None where it is broken."""
     position, size = 0, len(data)
     while position < size:
         if position + 4 > size or data[position] >> 6 != 2:
-            yield 0, 0, None
+            yield 0, 0, None, b""
             return
         first, kind = data[position], data[position + 1]
         end = position + 4 + 4 * (data[position + 2] << 8 | data[position + 3])
         if end > size:
-            yield kind, 0, None
+            yield kind, 0, None, b""
             return
         body: bytes | None = data[position + 4 : end]
         if first & 0x20 and body is not None:
             padding = body[-1] if body else 0
             body = body[:-padding] if 0 < padding <= len(body) else None
-        yield kind, first & 0x1F, body
+        yield kind, first & 0x1F, body, data[position:end]
         position = end
 
 

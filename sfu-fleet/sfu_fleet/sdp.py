@@ -30,6 +30,7 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~]{1,64}")
 _ICE_CHARS = re.compile(r"[A-Za-z0-9+/]+")
 # RFC 8851, section 10: the id of a restriction identifier.
 _RID = re.compile(r"[A-Za-z0-9_-]{1,16}")
+_MAX_HEIGHT = re.compile(r"[ ;]max-height=(\d{1,5})(?=;|$)")
 _ICE_MINIMUM = {"ice-ufrag": 4, "ice-pwd": 22}
 _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){15,63}")
 # RFC 8839, section 5.1: foundation, component, transport, priority, address, port, type and then pairs.
@@ -74,6 +75,7 @@ class Media(msgspec.Struct, frozen=True):
     rtcp_reduced: bool
     ssrcs: tuple[int, ...]
     rids: tuple[str, ...]
+    rid_heights: dict[str, int]
     simulcast_ssrcs: tuple[int, ...]
     rtx_ssrcs: dict[int, int]
     transport: TransportParameters
@@ -222,6 +224,7 @@ def _media(section: _Section, session: _Section) -> Media:
         rtcp_reduced=section.has("rtcp-rsize"),
         ssrcs=_ssrcs(section) if is_rtp else (),
         rids=_sent_rids(section) if is_rtp else (),
+        rid_heights=_rid_heights(section) if is_rtp else {},
         simulcast_ssrcs=_simulcast_ssrcs(section) if is_rtp else (),
         rtx_ssrcs=_rtx_ssrcs(section) if is_rtp else {},
         transport=_transport(section, session),
@@ -332,6 +335,11 @@ def _sent_rids(section: _Section) -> tuple[str, ...]:
     streams = dict(zip(words[0::2], words[1::2], strict=True)).get("send", "")
     first = (alternatives.partition(",")[0].removeprefix("~") for alternatives in streams.split(";"))
     return tuple(dict.fromkeys(rid for rid in first if rid in described))
+
+
+def _rid_heights(section: _Section) -> dict[str, int]:
+    """The heights in pixels that restriction ids are bound to (RFC 8851, section 5), of those that are."""
+    return {value.partition(" ")[0]: int(f[1]) for _, value in section.every("rid") if (f := _MAX_HEIGHT.search(value))}
 
 
 def _simulcast_ssrcs(section: _Section) -> tuple[int, ...]:

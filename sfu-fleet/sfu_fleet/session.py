@@ -5,17 +5,21 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 from structlog import get_logger
 
 from sfu_fleet.adaptation import Decision
+from sfu_fleet.bandwidth import BandwidthInfo
+from sfu_fleet.ceilings import Bounds, Ceiling
 from sfu_fleet.dtls import Certificate, DtlsState
 from sfu_fleet.ice import MediaSocket
 from sfu_fleet.metrics import Metrics
 from sfu_fleet.negotiation import LocalTransport, TrackAgreement
 from sfu_fleet.transport import Transport
+from shared.protocol.messages import QualityNotice
 
 SESSION_ID_LENGTH = 22
 _REMEMBERED_UFRAGS = 16
@@ -35,7 +39,10 @@ class State(StrEnum):
 
 
 class LayerInfo(msgspec.Struct, frozen=True):
-    """One layer of a publisher's video: its name, whether it is sent at present, and its bit/s."""
+    """One layer of a publisher's video: its name, whether it is sent at present, its bit/s, its height in pixels.
+
+    A height of 0 is not known.
+    """
 
     name: str
     active: bool
@@ -43,13 +50,16 @@ class LayerInfo(msgspec.Struct, frozen=True):
     packets_lost: int
     keyframe_requests: int
     keyframes: int
+    height: int = 0
 
 
 class AdaptationInfo(msgspec.Struct, frozen=True):
     """Which layer a viewer gets and is to get, what the viewer chose, and the latest decisions with their inputs.
 
     With `thinned` the layer comes without its highest temporal layer. In decisions the layers count from 0, and again
-    behind the last for layers that come so.
+    behind the last for layers that come so. `bandwidth` is what is known of the way. `ceiling` is the limit that keeps
+    the viewer from more, if it is one of `bounds` or the choice. `sound_alone` is whether the video is away because the
+    way does not carry it.
     """
 
     layer: str | None
@@ -59,6 +69,10 @@ class AdaptationInfo(msgspec.Struct, frozen=True):
     switches: int
     thinned: bool
     decisions: list[Decision]
+    bandwidth: BandwidthInfo
+    ceiling: Ceiling | None
+    bounds: Bounds
+    sound_alone: bool
 
 
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +117,9 @@ class Identity(msgspec.Struct, frozen=True):
 class MediaContext(msgspec.Struct, frozen=True):
     """The parts of a worker that every session uses. `candidates` are our announced (address, port).
 
-    `cname` names us in RTCP: one for all that we send, so that viewers play audio and video in step.
+    `cname` names us in RTCP: one for all that we send, so that viewers play audio and video in step. `traces` is the
+    folder for what viewers' adaptations are fed, None for no such record. `tell_quality` is given a room
+    and what a viewer in it gets from now on.
     """
 
     media_socket: MediaSocket
@@ -113,6 +129,8 @@ class MediaContext(msgspec.Struct, frozen=True):
     cname: str
     clock: Callable[[], float]
     tcp_candidates: tuple[tuple[str, int], ...] = ()
+    traces: Path | None = None
+    tell_quality: Callable[[str, QualityNotice], None] = lambda _room, _notice: None
 
 
 def new_session_id(worker_id: str) -> str:
@@ -176,6 +194,8 @@ class Session(ABC):
         self.peer_ufrag = peer_ufrag
         self.etag = secrets.token_hex(8)
         self.transport.restart()
+        # Whoever asks for it is there, though nothing gets through just now.
+        self.transport.heard_at = self.context.clock()
         self.log.info("ice_restarted")
 
     @property
@@ -199,6 +219,10 @@ class Session(ABC):
     @abstractmethod
     def on_rtcp(self, data: bytes, now: float) -> None:
         """A decrypted RTCP compound came."""
+
+    @abstractmethod
+    def on_fed(self, now: float) -> None:
+        """The controller of the way to the peer has had feedback."""
 
     @abstractmethod
     def finish(self) -> None:

@@ -5,12 +5,15 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from sfu_fleet.ceilings import TierLimit
+from shared.security.tokens import Tier
 from shared.settings import setting
 from shared.telemetry.logs import LogFormat, LogLevel
 
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound
 WILDCARDS = frozenset(_LOOPBACK)
 # Close enough to tell an address from a name or a mistyped list; a candidate must not have a name.
+_TIER_LIMIT = r"^(anonymous|viewer|premium)=([1-9]\d{1,4}p|[1-9]\d{4,8})$"
 _IP_ADDRESS = r"^(\d{1,3}(\.\d{1,3}){3}|[0-9a-fA-F]*:[0-9a-fA-F:.]+)$"
 
 
@@ -61,6 +64,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     uplink_bitrate: Annotated[
         int, setting("HEADRACE_SFU_UPLINK_BITRATE", "bit/s that publishers are told they may send", ge=100_000)
     ] = 4_000_000
+    tier_limits: Annotated[
+        tuple[Annotated[str, msgspec.Meta(pattern=_TIER_LIMIT)], ...],
+        setting(
+            "HEADRACE_SFU_TIER_LIMITS",
+            "what viewers of a tier (anonymous, viewer, premium) get at most, by height or by bit/s, as "
+            "`anonymous=480p,viewer=1500000`; a tier that is not named gets everything",
+        ),
+    ] = ()
     plane: Annotated[
         Literal["auto", "native", "python"],
         setting(
@@ -69,11 +80,60 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = "auto"
     recordings: Annotated[
-        str, setting("HEADRACE_SFU_RECORDINGS", "folder for recordings, made when the first one begins")
+        str,
+        setting(
+            "HEADRACE_SFU_RECORDINGS",
+            "folder for recordings, made when the first one begins; workers of a host share it",
+        ),
     ] = "recordings"
+    upload_bitrate: Annotated[
+        int,
+        setting(
+            "HEADRACE_SFU_UPLOAD_BITRATE",
+            "bit/s of uploads on average, so that they leave the network to media; 0 is no limit",
+            ge=0,
+        ),
+    ] = 100_000_000
+    s3_bucket: Annotated[
+        str,
+        setting("HEADRACE_S3_BUCKET", "bucket that finished recordings are moved to; default they stay in the folder"),
+    ] = ""
+    s3_endpoint: Annotated[
+        str,
+        setting(
+            "HEADRACE_S3_ENDPOINT", "URL of an S3-compatible store that is not Amazon's", pattern="^https?://[^/]+"
+        ),
+    ] = ""
+    s3_region: Annotated[
+        str, setting("HEADRACE_S3_REGION", "region of the bucket; default what the environment or profile says")
+    ] = ""
+    s3_prefix: Annotated[
+        str, setting("HEADRACE_S3_PREFIX", "start of all keys in the bucket; the same on workers and functions")
+    ] = "recordings"
+    traces: Annotated[
+        str,
+        setting(
+            "HEADRACE_SFU_TRACES",
+            "folder for a file per viewer with all that layers were decided on, for `python -m sfu_fleet.replay`; none "
+            "by default",
+        ),
+    ] = ""
     drain_deadline_s: Annotated[
         float, setting("HEADRACE_SFU_DRAIN_DEADLINE_S", "seconds that a drain may take", gt=0)
     ] = 5.0
+
+    def tiers(self) -> dict[Tier, TierLimit]:
+        """The limits of the tiers that have any; a tier that is named for height and bit rate has both."""
+        found: dict[Tier, TierLimit] = {}
+        for text in self.tier_limits:
+            name, _, value = text.partition("=")
+            before = found.get(Tier(name), TierLimit())
+            found[Tier(name)] = (
+                TierLimit(int(value[:-1]), before.bitrate)
+                if value.endswith("p")
+                else TierLimit(before.height, int(value))
+            )
+        return found
 
     @property
     def url(self) -> str:

@@ -4,12 +4,17 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from sfu_fleet import rtcp, sdp
-from sfu_fleet.adaptation import Adaptation, Choice, Decision, Estimate, Input, Layers, Reason, Report
+from sfu_fleet.adaptation import Adaptation, Choice, Decision, Input, Layers, Reason, Report
+from sfu_fleet.bandwidth import Bandwidth
+from sfu_fleet.ceilings import NO_LIMIT, Bounds, TierLimit
 from sfu_fleet.dtls import DtlsState
 from sfu_fleet.errors import SdpRefused, UnknownLayer
 from sfu_fleet.forwarder import DownTrack, PacketPlane
 from sfu_fleet.header_extensions import MID, forwarded_extensions
+from sfu_fleet.keyframe_requests import PATIENCE_S
 from sfu_fleet.negotiation import (
     Agreement,
     Outgoing,
@@ -20,16 +25,29 @@ from sfu_fleet.negotiation import (
 )
 from sfu_fleet.packet_format import PacketFormat, RedFormat
 from sfu_fleet.publisher import Publisher
-from sfu_fleet.rtcp import BitrateEstimate, KeyframeRequest, Nack, ReceiverReport, ReceptionReport, SenderReport
+from sfu_fleet.rtcp import (
+    BitrateEstimate,
+    KeyframeRequest,
+    Nack,
+    ReceiverReport,
+    ReceptionReport,
+    SenderReport,
+    TransportFeedback,
+)
 from sfu_fleet.rtx import RetransmissionStream
 from sfu_fleet.session import AdaptationInfo, Identity, MediaContext, Session, SessionInfo, State
 from sfu_fleet.switching import UPWARD_PATIENCE_S, LayerSwitch
+from sfu_fleet.traces import RecordedAdaptation
 from sfu_fleet.uplink import Layer, UplinkTrack
+from sfu_fleet.viewer_quality import differs, present_quality
+from shared.protocol.messages import QualityNotice
 
 # Sender reports whose time of sending is remembered for round trip times.
 _REMEMBERED_REPORTS = 8
 # Decisions about layers that the control API shows.
 _REMEMBERED_DECISIONS = 32
+# A notice may be lost on its way to the viewer's socket.
+_TELL_AGAIN_S = 10.0
 # How often the publisher's layers are looked at, where a viewer's reports give occasion.
 _LOOK_S = 0.2
 
@@ -60,6 +78,7 @@ class Subscriber(Session):
         *,
         offer: str | None,
         on_end: Callable[[Session, DtlsState, str], None],
+        tier: TierLimit = NO_LIMIT,
     ) -> None:
         description = sdp.parse(offer) if offer is not None else None
         super().__init__(identity, context, on_end)
@@ -79,12 +98,20 @@ class Subscriber(Session):
         self.legs: list[Leg] = []
         self._tracks: tuple[TrackAgreement, ...] = ()
         self.rtt_ms: float | None = None
-        # What the viewer's way carries in bit/s, by the latest estimate.
-        self._way: int | None = None
-        self.adaptation = Adaptation()
+        traces = context.traces
+        self.adaptation = RecordedAdaptation(traces / f"{self.id}.jsonl") if traces is not None else Adaptation()
+        self.bandwidth = Bandwidth(None, self.created_at, None)
         self.decisions: deque[Decision] = deque(maxlen=_REMEMBERED_DECISIONS)
         self._video: Leg | None = None
         self._choice = Choice(self.created_at)
+        sound = any(uplink.kind == "audio" for uplink in publisher.tracks)
+        self._bounds = Bounds(self.created_at, tier=tier, sound=sound)
+        self.adaptation.feed(self._bounds)
+        self._sound_wanted = True
+        # Whom we make an offer has a room socket that wants to know; of others it shows when they ask for something.
+        self._tells = offer is None
+        self._told: QualityNotice | None = None
+        self._told_at = float("-inf")
         self._looked_at = float("-inf")
         try:
             if description is None:
@@ -94,6 +121,7 @@ class Subscriber(Session):
                 self.sdp = agreement.sdp
                 self._agreed(agreement)
         except BaseException:
+            self._end_trace()
             context.media_socket.remove(self.transport.agent)
             raise
 
@@ -118,7 +146,8 @@ class Subscriber(Session):
         for leg in self.legs:
             if leg is self._video:
                 self.look(self.context.clock())
-            if leg.switch.target is None and not self._choice.paused:
+            wanted = not self._choice.paused if leg is self._video else self._sound_wanted
+            if leg.switch.target is None and wanted:
                 leg.switch.to(leg.uplink.layers[0])
             self._report(leg)
         self.publisher.sender_report_listeners[self.id] = self._on_sender_report
@@ -129,19 +158,34 @@ class Subscriber(Session):
 
     def on_rtcp(self, data: bytes, now: float) -> None:
         """Answer the viewer's feedback."""
+        if rtcp.is_transport_feedback(data):
+            self._on_feedback(data, now)
+        else:
+            self._on_compound(data, now)
+        if now - self._looked_at >= _LOOK_S:
+            self.look(now)
+
+    def _on_compound(self, data: bytes, now: float) -> None:
         packets, skipped = rtcp.parse(data)
         self._traffic.rtcp_skipped += skipped
         for packet in packets:
             if isinstance(packet, Nack):
                 self._on_nack(packet, now)
+            elif isinstance(packet, TransportFeedback):
+                self._on_feedback(packet.packet, now)
             elif isinstance(packet, BitrateEstimate):
-                self._way = packet.bitrate
-                self._adapt(Estimate(now, packet.bitrate))
+                self._on_remb(packet.bitrate, now)
             elif isinstance(packet, KeyframeRequest):
                 self._on_keyframe_request(packet)
             elif isinstance(packet, ReceiverReport | SenderReport):
                 for report in packet.reports:
                     self._on_report(report, now)
+
+    def on_fed(self, now: float) -> None:
+        """Take what the native intake found of the viewer's feedback."""
+        estimate = self.bandwidth.fed(now)
+        if estimate is not None:
+            self._adapt(estimate)
         if now - self._looked_at >= _LOOK_S:
             self.look(now)
 
@@ -154,10 +198,17 @@ class Subscriber(Session):
             bitrates = [layer.rate.rate(now) if layer.active(now) else 0 for layer in layers]
             bitrates += [layer.thinned_rate(now) for layer in layers]
             sent = None if switch.layer is None else switch.layer.index + len(layers) * switch.thinned
-            self._adapt(Layers(now, tuple(bitrates), sent, len(layers)))
+            heights = tuple(layer.height for layer in layers)
+            self._adapt(Layers(now, tuple(bitrates), sent, heights, len(layers)))
+            # What was decided last has its keyframe to wait for: until then there is nothing more to find out.
+            self.bandwidth.look(now, self.adaptation.wanted if switch.settled else 0.0)
+            self._tell()
 
-    def choose(self, layer: str | None, *, paused: bool = False) -> None:
+    def choose(self, layer: str | None, *, paused: bool = False, sound: bool = True) -> QualityNotice | None:
         """Take the viewer's choice: at most that layer, no video at all, or with neither what the way carries.
+
+        Without `sound` they get no audio either. Returns what they get from now on; None before they are connected, or
+        where they have no video.
 
         Raises:
             UnknownLayer: the publisher has no such layer.
@@ -171,10 +222,26 @@ class Subscriber(Session):
             index = names.index(layer)
         self._choice = Choice(self.context.clock(), index, paused)
         self._adapt(self._choice)
+        self._sound_wanted = sound
+        if self.state is State.CONNECTED:
+            for leg in self.legs:
+                if leg is not self._video:
+                    leg.switch.to(leg.uplink.layers[0] if sound else None)
+        self._tells = True
+        self._told = self._present()
+        return self._told
+
+    def fit(self, height: int) -> None:
+        """Send no layer that is taller than it takes to fill a player of that height in pixels; 0: it is not known."""
+        self._bounds = msgspec.structs.replace(self._bounds, at=self.context.clock(), viewport=height)
+        self._adapt(self._bounds)
+        self._tell()
 
     def finish(self) -> None:
         """Stop media and say good-bye."""
         self.publisher.sender_report_listeners.pop(self.id, None)
+        self.bandwidth.close()
+        self._end_trace()
         for leg in self.legs:
             leg.switch.close()
         if self.legs:
@@ -206,11 +273,47 @@ class Subscriber(Session):
         for leg, track in zip(self.legs, agreement.tracks, strict=True):
             if track.rtx is not None:
                 leg.down.rtx = RetransmissionStream(track.rtx.payload_type, rtx_ssrcs[track.kind])
+        if any(track.transport_sequence for track in agreement.tracks):
+            self._estimate_bandwidth(agreement.tracks)
         self.state = State.CONNECTING
         self.transport.start(agreement.peer.fingerprints, dtls_client=agreement.dtls_client)
 
+    def _end_trace(self) -> None:
+        if isinstance(self.adaptation, RecordedAdaptation):
+            self.adaptation.close()
+
+    def _estimate_bandwidth(self, tracks: Sequence[TrackAgreement]) -> None:
+        """All packets to this viewer are numbered together, those of tracks whose packets have room for a number."""
+        controller = self._plane.congestion()
+        for leg, track in zip(self.legs, tracks, strict=True):
+            if track.transport_sequence:
+                leg.down.departures = controller.departures
+        video = self._video
+        probes = video is not None and video.down.rtx is not None and video.down.departures is not None
+        self.bandwidth = Bandwidth(controller, self.created_at, self._send_burst if probes else None)
+        self.transport.follow(controller)
+
+    def _way(self) -> int | None:
+        return self.bandwidth.known(self.context.clock())
+
+    def _send_burst(self, size: int) -> None:
+        leg = self._video
+        if leg is not None and leg.switch.track is not None:
+            self._plane.probe(leg.switch.track, leg.down, size)
+
+    def _on_remb(self, bitrate: int, now: float) -> None:
+        estimate = self.bandwidth.on_remb(bitrate, now)
+        if estimate is not None:
+            self._adapt(estimate)
+
+    def _on_feedback(self, packet: bytes, now: float) -> None:
+        self._traffic.feedbacks_in += 1
+        estimate = self.bandwidth.on_feedback(packet, now)
+        if estimate is not None:
+            self._adapt(estimate)
+
     def _make_leg(self, uplink: UplinkTrack, down: DownTrack) -> Leg:
-        switch = LayerSwitch(self.id, self._plane, down, lambda: self._on_switched(leg), lambda: self._way)
+        switch = LayerSwitch(self.id, self._plane, down, lambda: self._on_switched(leg), self._way)
         leg = Leg(uplink, down, switch)
         if uplink.kind == "video":
             self._video = leg
@@ -221,6 +324,24 @@ class Subscriber(Session):
         self.log.info("layer", layer=layer.name if layer else "", switches=leg.switch.switches)
         # The new layer's clock at once: between the reports its timestamps are a guess.
         self._report(leg)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Tell the viewer's room socket what they get, where that has changed."""
+        notice = self._present() if self._tells else None
+        if notice is None:
+            return
+        now = self.context.clock()
+        if self._told is None or differs(self._told, notice) or now - self._told_at >= _TELL_AGAIN_S:
+            self._told, self._told_at = notice, now
+            self.context.tell_quality(self.room, notice)
+
+    def _present(self) -> QualityNotice | None:
+        leg = self._video
+        if leg is None or self.state is not State.CONNECTED:
+            return None
+        paused, now = self._choice.paused, self.context.clock()
+        return present_quality(self.id, leg.uplink.layers, leg.switch.layer, self.adaptation, paused=paused, now=now)
 
     def _adapt(self, observed: Input) -> None:
         """Feed the controller and do what it decides."""
@@ -251,6 +372,10 @@ class Subscriber(Session):
             switches=leg.switch.switches,
             thinned=leg.switch.thinned,
             decisions=list(self.decisions),
+            bandwidth=self.bandwidth.info(self.context.clock()),
+            ceiling=self.adaptation.ceiling,
+            bounds=self._bounds,
+            sound_alone=self.adaptation.sound_alone,
         )
 
     def _leg(self, ssrc: int) -> Leg | None:
@@ -272,7 +397,7 @@ class Subscriber(Session):
             self.keyframe_requests += 1
             self._traffic.keyframe_requests_in += 1
             if leg.switch.layer is not None:
-                leg.switch.layer.request_keyframe()
+                leg.switch.layer.request_keyframe(patience_s=PATIENCE_S)
 
     def _on_report(self, report: ReceptionReport, now: float) -> None:
         leg = self._leg(report.ssrc)
@@ -284,8 +409,11 @@ class Subscriber(Session):
         if sent_at is not None:
             # RFC 3550, section 6.4.1: now - LSR - DLSR, with our own clock for LSR.
             rtt_ms = self.rtt_ms = max(0.0, round((now - sent_at - report.delay / 65536) * 1000, 1))
+            self.bandwidth.on_round_trip(rtt_ms)
         if leg is self._video:
             self._adapt(Report(now, report.highest_sequence, report.lost, rtt_ms))
+        elif self.adaptation.sound_alone:
+            self._adapt(Report(now, report.highest_sequence, report.lost, rtt_ms, sound=True))
 
     def _on_sender_report(self, layer: Layer) -> None:
         for leg in self.legs:
@@ -323,8 +451,9 @@ def _format(uplink: TrackAgreement, viewer: TrackAgreement) -> PacketFormat:
         for uri in forwarded_extensions(uplink.codec)
         if uri in uplink.extensions and uri in viewer.extensions
     )
+    mid_id = viewer.extensions.get(MID, 0)
     redundancy = None
     if uplink.red is not None:
         target = viewer.red.payload_type if viewer.red is not None else 0
         redundancy = RedFormat(uplink.red.payload_type, target, viewer.codec.payload_type)
-    return PacketFormat(viewer.codec.payload_type, viewer.extensions.get(MID, 0), viewer.mid, forwarded, redundancy)
+    return PacketFormat(viewer.codec.payload_type, mid_id, viewer.mid, forwarded, viewer.transport_sequence, redundancy)

@@ -96,6 +96,8 @@ class LayerSwitch:
         self._position: Position | None = None
         # The layer that fed the stream last: while it is paused, time goes on from there.
         self._last: Layer | None = None
+        # When that was heard last while it did.
+        self._left_at = 0.0
 
     @property
     def track(self) -> Track | None:
@@ -168,7 +170,8 @@ class LayerSwitch:
             where = catch_up.beginning(track, self._down, haste)
         else:
             keyframe = Keyframe(layer, first[2], first[0], haste.drawn(first[1]), now)
-            wanted = _wanted_timestamp(self._position, self._last, keyframe, self._down.timestamp_offset)
+            offset = self._down.timestamp_offset
+            wanted = _wanted_timestamp(self._position, self._last, self._left_at, keyframe, offset)
             where = splice(self._position, keyframe, wanted, haste)
         self._plane.attach(track, self._down, where)
         self.layer = self._last = layer
@@ -182,10 +185,16 @@ class LayerSwitch:
             self._disarm(layer)
             # Nothing sent from there means that the position before still holds.
             self._position = self._plane.detach(track, self._down) or self._position
+            self._left_at = layer.heard_at
             if self.thinned and layer.thinning is not None:
                 layer.thinning.viewers -= 1
             self.thinned = False
             self._last, self.layer = layer, None
+
+    @property
+    def settled(self) -> bool:
+        """Whether the viewer is sent what was decided last: nothing is waited for."""
+        return self.layer is self.target and self.thinned == self._thin
 
     def _rearm(self) -> None:
         """Wait for a frame to go from a whole layer to a thinned one or back, where that is to be."""
@@ -246,7 +255,8 @@ class LayerSwitch:
         if self._position is None or self._last is None:
             self._begin(layer)
         else:
-            wanted = _wanted_timestamp(self._position, self._last, keyframe, self._down.timestamp_offset)
+            offset = self._down.timestamp_offset
+            wanted = _wanted_timestamp(self._position, self._last, self._left_at, keyframe, offset)
             self._plane.attach(layer.track, self._down, splice(self._position, keyframe, wanted))
             self.layer = layer
         self.switches += 1
@@ -254,11 +264,14 @@ class LayerSwitch:
         self._rearm()
 
 
-def _wanted_timestamp(position: Position, old: Layer, keyframe: Keyframe, offset: int) -> int:
+def _wanted_timestamp(position: Position, old: Layer, left_at: float, keyframe: Keyframe, offset: int) -> int:
     """The viewer's timestamp of the keyframe's instant: by the layers' sender reports, else by arrival."""
     new = keyframe.layer
+    if new is old:
+        # After a pause it is the same timeline.
+        return (keyframe.timestamp + offset) & 0xFFFFFFFF
     rate = new.codec.clock_rate
-    by_arrival = (position.timestamp + round((keyframe.at - old.heard_at) * rate)) & 0xFFFFFFFF
+    by_arrival = (position.timestamp + round((keyframe.at - left_at) * rate)) & 0xFFFFFFFF
     if old.sender_report is None or new.sender_report is None:
         return by_arrival
     source = Clock.of(new.sender_report[0], new.timeline.timestamp_shift)

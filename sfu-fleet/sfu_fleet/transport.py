@@ -6,6 +6,7 @@ from typing import Protocol
 
 from structlog import get_logger
 
+from sfu_fleet.congestion.estimator import Controller
 from sfu_fleet.dtls import Certificate, Dtls, DtlsState, Inbound, Outbound, SrtpError
 from sfu_fleet.ice import Address, Credentials, IceAgent, MediaSocket
 from sfu_fleet.metrics import Metrics
@@ -26,6 +27,9 @@ class TransportHandler(Protocol):
 
     def on_rtcp(self, data: bytes, now: float) -> None:
         """A decrypted RTCP compound."""
+
+    def on_fed(self, now: float) -> None:
+        """The controller given to `Transport.follow` has had feedback."""
 
     def on_disconnected(self, state: DtlsState, reason: str) -> None:
         """The peer closed the association, or the handshake failed."""
@@ -79,6 +83,8 @@ class Transport:
         """Tell the handler nothing more; sending still works until `close`."""
         self._silent = True
         self._inbound = None
+        self._socket.agree(self.agent, None)
+        self._socket.follow(self.agent, None)
 
     async def close(self) -> None:
         """Send close_notify, then forget the peer."""
@@ -119,17 +125,31 @@ class Transport:
         if inbound is None:
             self._metrics.drop("srtp_early")
             return
+        rtcp = is_rtcp(data)
         try:
-            if is_rtcp(data):
-                compound = inbound.unprotect_rtcp(data)
-                self.heard_at = now = self._clock()
-                self._handler.on_rtcp(compound, now)
-            else:
-                packet = inbound.unprotect(data)
-                self.heard_at = now = self._clock()
-                self._handler.on_rtp(packet, now)
+            opened = inbound.unprotect_rtcp(data) if rtcp else inbound.unprotect(data)
         except SrtpError:
             self._metrics.drop("srtp_unprotect")
+            return
+        self.on_opened(opened, rtcp=rtcp)
+
+    def on_opened(self, data: bytes, *, rtcp: bool) -> None:
+        """Hand on a decrypted packet."""
+        self.heard_at = now = self._clock()
+        if rtcp:
+            self._handler.on_rtcp(data, now)
+        else:
+            self._handler.on_rtp(data, now)
+
+    def follow(self, controller: Controller) -> None:
+        """The peer's transport-wide feedback is for this controller: it may be fed without the handler."""
+        self._socket.follow(self.agent, controller)
+
+    def on_fed(self) -> None:
+        """Feedback went to the controller."""
+        self.heard_at = now = self._clock()
+        if not self._silent:
+            self._handler.on_fed(now)
 
     def _start_handshake(self) -> None:
         if self._peer is not None and self.agent.remote is not None:
@@ -146,6 +166,7 @@ class Transport:
         keys = self._dtls.keys
         if state is DtlsState.CONNECTED and keys is not None:
             self._inbound, self.outbound = Inbound(keys), Outbound(keys)
+            self._socket.agree(self.agent, self._inbound)
             self.heard_at = self._clock()
             self._handler.on_connected()
         else:

@@ -15,7 +15,9 @@ from sfu_fleet.rtp import sequence_delta
 FORMAT = 15
 # A tick of the deltas, and of the reference time.
 _TICKS_PER_SECOND = 4_000
-_TICKS_PER_REFERENCE = 256
+TICKS_PER_REFERENCE = 256
+# More numbers than this in one packet are refused: no sender remembers so many (see `congestion.sent`).
+MAX_TOLD = 2_048
 # Numbers in one packet: it stays below 1,200 bytes even when each delta takes two bytes.
 _MAX_NUMBERS = 400
 # What the wire can say of one delta.
@@ -30,11 +32,15 @@ _S16 = Struct("!h")
 
 
 class Feedback(msgspec.Struct, frozen=True):
-    """What one feedback packet says: for each number from `base` on, when it came, or None."""
+    """What one feedback packet says: for each number from `base` on, when it came, or None.
+
+    `ticks` are of 250 us on the receiver's clock, counted from `reference`, which is in units of 64 ms and wraps.
+    """
 
     base: int
     count: int
-    arrivals: tuple[float | None, ...]
+    reference: int
+    ticks: tuple[int | None, ...]
 
 
 class Arrivals:
@@ -43,6 +49,8 @@ class Arrivals:
     def __init__(self) -> None:
         self._highest = -1
         self._count = 0
+        # The number after the last one that has been told.
+        self._next = -1
         # Extended number -> tick, of what has not been told yet.
         self._untold: dict[int, int] = {}
 
@@ -61,13 +69,16 @@ class Arrivals:
         """Feedback packets about everything that has not been told yet."""
         packets = []
         while self._untold:
-            base = min(self._untold)
-            packets.append(self._pack(sender, media, base))
+            packets.append(self._pack(sender, media))
         return packets
 
-    def _pack(self, sender: int, media: int, base: int) -> bytes:
-        reference = self._untold[base] // _TICKS_PER_REFERENCE
-        last = reference * _TICKS_PER_REFERENCE
+    def _pack(self, sender: int, media: int) -> bytes:
+        first = base = min(self._untold)
+        if 0 <= self._next < first:
+            # What is missing since the last packet is told as well, else nobody learns of losses in between.
+            base = max(self._next, first - _MAX_NUMBERS + 1)
+        reference = self._untold[first] // TICKS_PER_REFERENCE
+        last = reference * TICKS_PER_REFERENCE
         symbols: list[int] = []
         deltas = b""
         for extended in sorted(self._untold):
@@ -78,6 +89,7 @@ class Arrivals:
                 break
             last = self._untold.pop(extended)
             symbols += [_LOST] * (extended - base - len(symbols))
+            self._next = max(self._next, extended + 1)
             small = 0 <= delta <= 0xFF
             symbols.append(_SMALL if small else _LARGE)
             deltas += bytes((delta,)) if small else _S16.pack(delta)
@@ -113,29 +125,58 @@ def _chunks(symbols: list[int]) -> bytes:
     return packed
 
 
-def read(body: bytes) -> Feedback:
-    """The content of a feedback packet, without RTCP header and padding. Arrivals are on the receiver's clock.
+def parse(packet: bytes) -> Feedback:
+    """The content of one whole RTCP packet.
 
     Raises:
-        ValueError: it is shorter than it says.
+        ValueError: it is another kind of packet, or breaks the format.
+    """
+    size = len(packet)
+    if size < 20 or packet[0] & 0xDF != 0x80 | FORMAT or packet[1] != TRANSPORT_FEEDBACK:
+        raise ValueError("not a packet of transport-wide feedback")
+    if size != 4 + 4 * _U16.unpack_from(packet, 2)[0]:
+        raise ValueError("the packet is not as long as it says")
+    if not packet[0] & 0x20:
+        return read(packet[4:])
+    padding = packet[-1]
+    if not 0 < padding <= size - 20:
+        raise ValueError("the padding is longer than what it pads")
+    return read(packet[4 : size - padding])
+
+
+def read(body: bytes) -> Feedback:
+    """The content of a feedback packet, without RTCP header and padding.
+
+    Raises:
+        ValueError: it breaks the format, or speaks of more packets than anybody remembers.
     """
     try:
         _, _, base, number = _HEADER.unpack_from(body)
-        reference = int.from_bytes(body[12:15], "big", signed=True)
+        if not 0 < number <= MAX_TOLD:
+            raise ValueError("no packets, or more than are remembered")
         symbols, position = _symbols(body, 16, number)
-        arrivals: list[float | None] = []
-        ticks = reference * _TICKS_PER_REFERENCE
+        found: list[int | None] = []
+        ticks = 0
         for symbol in symbols:
+            if symbol == _LOST:
+                found.append(None)
+                continue
             if symbol == _SMALL:
                 ticks += body[position]
                 position += 1
             elif symbol == _LARGE:
                 ticks += _S16.unpack_from(body, position)[0]
                 position += 2
-            arrivals.append(ticks / _TICKS_PER_SECOND if symbol in {_SMALL, _LARGE} else None)
-        return Feedback(base, body[15], tuple(arrivals))
+            else:
+                raise ValueError("a reserved symbol")
+            found.append(ticks)
+        reference = int.from_bytes(body[12:15], "big", signed=True)
     except (error, IndexError):
         raise ValueError("transport-wide feedback is truncated") from None
+    # Some senders fill the last word with zeros and do not call it padding.
+    if len(body) - position >= 4:
+        raise ValueError("something follows the feedback")
+    return Feedback(base, body[15], reference, tuple(found))
 
 
 def _symbols(body: bytes, position: int, number: int) -> tuple[list[int], int]:
@@ -144,9 +185,9 @@ def _symbols(body: bytes, position: int, number: int) -> tuple[list[int], int]:
         chunk = _U16.unpack_from(body, position)[0]
         position += 2
         if not chunk & 0x8000:
-            symbols += [chunk >> 13 & 0b11] * min(chunk & _MAX_RUN, number - len(symbols))
             if not chunk & _MAX_RUN:
                 raise ValueError("a run of no packets")
+            symbols += [chunk >> 13 & 0b11] * min(chunk & _MAX_RUN, number - len(symbols))
         elif chunk & 0x4000:
             symbols += [chunk >> 12 - 2 * index & 0b11 for index in range(7)]
         else:
@@ -155,5 +196,9 @@ def _symbols(body: bytes, position: int, number: int) -> tuple[list[int], int]:
 
 
 def by_number(feedback: Feedback) -> Mapping[int, float | None]:
-    """Arrival by 16-bit number."""
-    return {(feedback.base + index) & 0xFFFF: at for index, at in enumerate(feedback.arrivals)}
+    """Arrival in seconds on the receiver's clock, by 16-bit number."""
+    start = feedback.reference * TICKS_PER_REFERENCE
+    return {
+        (feedback.base + index) & 0xFFFF: None if ticks is None else (start + ticks) / _TICKS_PER_SECOND
+        for index, ticks in enumerate(feedback.ticks)
+    }

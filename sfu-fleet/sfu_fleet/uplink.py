@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from sfu_fleet import red
+from sfu_fleet import picture_heights, red
 from sfu_fleet.codecs import Codec
 from sfu_fleet.forwarder import Track
 from sfu_fleet.health import StreamHealth
@@ -70,6 +70,9 @@ class Layer:
         self.timeline = Timeline(self.codec.clock_rate)
         self.keyframes = KeyframeRequests(lambda: ask_for_keyframe(self), on_unanswered=self._tell_unanswered)
         self.rate = RateMeter()
+        # Of the pictures, in pixels: as the publisher says, else as the latest keyframe told, 0 while neither has.
+        self.height = agreement.rid_heights.get(name, 0)
+        self._learns_height = self.height == 0 and self.kind == "video"
         self.health = StreamHealth(self.codec.clock_rate)
         self.reception: Reception | None = None
         self.losses: LossTracker | None = None
@@ -158,7 +161,9 @@ class Layer:
         return thinned
 
     def tell_keyframe(self, packet: RtpPacket, sequence: int, timestamp: int, now: float) -> None:
-        """A keyframe begins with this packet at that place of the timeline."""
+        """A keyframe begins with this packet at that place of the timeline, or sound that somebody waits for."""
+        if self._learns_height:
+            self.height = picture_heights.height(self.codec.encoding, packet) or self.height
         for listener in list(self.keyframe_listeners.values()):
             listener(Keyframe(self, packet, sequence, timestamp, now))
 

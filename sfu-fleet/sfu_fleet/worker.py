@@ -2,32 +2,39 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from structlog import get_logger
 
+from sfu_fleet import loop_lag
 from sfu_fleet.control import Services, build_app
 from sfu_fleet.dtls import Certificate
 from sfu_fleet.forwarder import PacketPlane, PythonPlane
-from sfu_fleet.ice import MediaSocket
+from sfu_fleet.ice import Intake, MediaSocket
 from sfu_fleet.metrics import Metrics
 from sfu_fleet.native.build import NotBuiltError
+from sfu_fleet.native.intake import NativeIntake
 from sfu_fleet.native.plane import NativePlane
 from sfu_fleet.negotiation import random_ice_string
+from sfu_fleet.quality_news import QualityNews
+from sfu_fleet.recording.folder import RecordingFolder
 from sfu_fleet.recording.recordings import Recordings
-from sfu_fleet.recording.storage import LocalStorage
 from sfu_fleet.registry import Registry
 from sfu_fleet.rooms import Limits, Rooms
 from sfu_fleet.session import MediaContext
 from sfu_fleet.settings import Settings
 from sfu_fleet.stream_events import StreamEvents
 from sfu_fleet.tasks import end
+from shared.object_store import ObjectStore
 from shared.security.keys import KeyRing
 from shared.security.tokens import Tokens
 from shared.serving import serve
 from shared.state.connect import connect_redis
 from shared.state.fleet import Fleet, Worker
+from shared.state.qualities import send_qualities
+from shared.state.recordings import RecordingReports
 from shared.state.rooms import RoomLog
 
 log = get_logger(__name__)
@@ -55,12 +62,14 @@ class SfuWorker:
                 self.metrics,
                 ipv6_host=settings.second_host(),
                 tcp=settings.media_tcp,
+                intake=self._open_intake(),
             )
             stack.callback(media_socket.close)
             self.media_port = media_socket.port
             self.plane = self._open_plane(media_socket)
             stack.callback(self.plane.close)
             candidates = tuple((address, media_socket.port) for address in settings.announced())
+            news = QualityNews(partial(send_qualities, redis), self.metrics)
             context = MediaContext(
                 media_socket,
                 Certificate(),
@@ -69,6 +78,8 @@ class SfuWorker:
                 f"headrace-{random_ice_string(8)}",
                 loop.time,
                 tcp_candidates=candidates if settings.media_tcp else (),
+                traces=Path(settings.traces) if settings.traces else None,
+                tell_quality=news.tell,
             )
             self.events = StreamEvents(RoomLog(redis), settings.instance, self.metrics)
             self.rooms = Rooms(
@@ -76,9 +87,17 @@ class SfuWorker:
                 context,
                 self.plane,
                 self.events,
-                Limits(settings.capacity_pps, settings.uplink_bitrate),
+                Limits(settings.capacity_pps, settings.uplink_bitrate, settings.tiers()),
             )
-            self.recordings = Recordings(settings.instance, LocalStorage(Path(settings.recordings)))
+            self.recordings = Recordings(
+                settings.instance,
+                RecordingFolder(Path(settings.recordings)),
+                self._object_store(stack),
+                settings.upload_bitrate,
+                RecordingReports(redis),
+                self.metrics,
+                self._announce,
+            )
             stack.push_async_callback(self.recordings.close)
             # Sessions that are left without a drain: a handshake's task that the garbage collector ends would use an
             # SRTP session that is freed already.
@@ -90,6 +109,10 @@ class SfuWorker:
             self._registering = self._task(stack, self.registry.run(), "registry")
             self._task(stack, self.rooms.run(), "rooms")
             self._task(stack, self.events.run(), "stream-events")
+            for name, duty in self.recordings.duties().items():
+                self._task(stack, duty, name)
+            self._task(stack, loop_lag.watch(self.metrics.loop_lag), "loop-lag")
+            self._task(stack, news.run(), "quality-news")
             self._stack = stack.pop_all()
         log.info("media_socket", host=settings.media_host, port=self.media_port, announced=settings.announced())
         return self
@@ -110,7 +133,11 @@ class SfuWorker:
             publishers=counts["publish"],
             subscribers=counts["subscribe"],
             draining=self.rooms.draining,
+            recordings=self.recordings.host,
         )
+
+    async def _announce(self) -> None:
+        await self.registry.renew()
 
     async def drain(self) -> None:
         """Leave the registry, end all streams as "drained" and tell everybody, within the deadline."""
@@ -122,10 +149,31 @@ class SfuWorker:
                 await end(self._registering)
                 await self.registry.withdraw()
                 await self.rooms.drain()
-                await self.recordings.close()
                 await self.events.flush(deadline_s)
+                await self.recordings.finish()
         except TimeoutError:
             log.warning("drain_deadline", deadline_s=deadline_s)
+
+    def _open_intake(self) -> Intake | None:
+        """What reads the socket in place of the event loop, where the plane may be native."""
+        if self._settings.plane == "python":
+            return None
+        try:
+            return NativeIntake()
+        except NotBuiltError:
+            # `_open_plane` says so.
+            return None
+
+    def _object_store(self, stack: AsyncExitStack) -> ObjectStore | None:
+        """Where finished recordings go, if there is such a place."""
+        settings = self._settings
+        if not settings.s3_bucket:
+            return None
+        store = ObjectStore(
+            settings.s3_bucket, endpoint=settings.s3_endpoint, region=settings.s3_region, prefix=settings.s3_prefix
+        )
+        stack.callback(store.close)
+        return store
 
     def _open_plane(self, media_socket: MediaSocket) -> PacketPlane:
         """The plane that the settings ask for.

@@ -11,10 +11,15 @@ from shared.protocol.fields import (
     BlockedTerm,
     Category,
     GiftName,
+    Height,
+    IcePassword,
+    IceUfrag,
     Id,
+    LayerName,
     Message,
     ModerationAction,
     PackedCandidate,
+    QualityMode,
     Reaction,
     Sdp,
     SlowMode,
@@ -176,6 +181,36 @@ class Playback(Message, frozen=True, tag=17):
     lost: Uint
 
 
+class Quality(Message, frozen=True, tag=18):
+    """What this viewer wants to get of a session. Answered with `Done`, and with `QualityNotice` for the session."""
+
+    request: Uint
+    session: Id
+    mode: QualityMode
+    layer: LayerName | None = None
+
+    def __post_init__(self) -> None:
+        """Require what the mode needs."""
+        if self.mode is QualityMode.LAYER and self.layer is None:
+            raise ValueError("the mode needs a layer")
+
+
+class Viewport(Message, frozen=True, tag=19):
+    """How tall this viewer's player is, in pixels; 0 is not known. No answer."""
+
+    session: Id
+    height: Height
+
+
+class Restart(Message, frozen=True, tag=20):
+    """This side's new ICE credentials for a session (RFC 8445, section 9). Answered with `Restarted`."""
+
+    request: Uint
+    session: Id
+    ufrag: IceUfrag
+    password: IcePassword
+
+
 ClientMessage = (
     Join
     | Ping
@@ -194,4 +229,7 @@ ClientMessage = (
     | Admit
     | People
     | Playback
+    | Quality
+    | Viewport
+    | Restart
 )

@@ -17,6 +17,8 @@ MAX_TYPING_NAMES = 3
 MAX_KNOCKS = 100
 MAX_PEOPLE = 50
 MAX_SLOW_MODE_S = 600
+MAX_LAYERS = 8
+MAX_HEIGHT = 65_535
 
 # 53 bits: what a JavaScript number holds exactly.
 Uint = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
@@ -36,6 +38,11 @@ GiftName = Annotated[str, msgspec.Meta(min_length=1, max_length=32, pattern=r"^[
 Title = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TITLE_CHARACTERS)]
 Category = Annotated[str, msgspec.Meta(max_length=MAX_TITLE_CHARACTERS)]
 SlowMode = Annotated[int, msgspec.Meta(ge=0, le=MAX_SLOW_MODE_S)]
+LayerName = Annotated[str, msgspec.Meta(min_length=1, max_length=16)]
+Height = Annotated[int, msgspec.Meta(ge=0, le=MAX_HEIGHT)]
+# RFC 8839, section 5.4.
+IceUfrag = Annotated[str, msgspec.Meta(min_length=4, max_length=256, pattern=r"^[A-Za-z0-9+/]+\Z")]
+IcePassword = Annotated[str, msgspec.Meta(min_length=22, max_length=256, pattern=r"^[A-Za-z0-9+/]+\Z")]
 BlockedTerm = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TERM_CHARACTERS)]
 
 
@@ -53,6 +60,25 @@ def check_sdp(value: object) -> None:
         raise ValueError(f"Expected `str` or `bin`, got `{type(value).__name__}` - at `sdp`")  # noqa: TRY004
     if not 0 < len(value) <= MAX_SDP_CHARACTERS:
         raise ValueError(f"Expected length from 1 to {MAX_SDP_CHARACTERS} - at `sdp`")
+
+
+class QualityMode(IntEnum):
+    """What a viewer wants to get."""
+
+    AUTO = 0
+    LAYER = 1
+    AUDIO_ONLY = 2
+    PAUSED = 3
+
+
+class QualityReason(IntEnum):
+    """Why a viewer gets the layer that they get, or none."""
+
+    BEST = 0
+    NETWORK = 1
+    CHOICE = 2
+    VIEWPORT = 3
+    TIER = 4
 
 
 class ModerationAction(IntEnum):

@@ -4,7 +4,16 @@ from typing import Annotated
 
 import msgspec
 
-from shared.protocol.fields import MAX_KNOCKS, MAX_PEOPLE, MAX_TYPING_NAMES, Message, Sdp, check_sdp
+from shared.protocol.fields import (
+    MAX_KNOCKS,
+    MAX_LAYERS,
+    MAX_PEOPLE,
+    MAX_TYPING_NAMES,
+    Message,
+    QualityReason,
+    Sdp,
+    check_sdp,
+)
 
 
 class Welcome(Message, frozen=True, tag=33):
@@ -167,6 +176,32 @@ class PeopleList(Message, frozen=True, tag=49):
     people: Annotated[list[Person], msgspec.Meta(max_length=MAX_PEOPLE)]
 
 
+class LayerQuality(Message, frozen=True):
+    """A layer that can be had: its height in pixels, 0 where it is not known, and what it costs."""
+
+    name: str
+    height: int
+    bitrate_kbps: int
+
+
+class QualityNotice(Message, frozen=True, tag=50):
+    """What the viewer's session gets at present, why not more, and what there is. Without a layer it gets no video."""
+
+    session: str
+    layer: str | None
+    height: int
+    why: QualityReason
+    layers: Annotated[list[LayerQuality], msgspec.Meta(max_length=MAX_LAYERS)]
+
+
+class Restarted(Message, frozen=True, tag=51):
+    """Answer to `Restart`: the worker's new ICE credentials."""
+
+    request: int
+    ufrag: str
+    password: str
+
+
 ServerMessage = (
     Welcome
     | Pong
@@ -185,4 +220,6 @@ ServerMessage = (
     | Waiting
     | Knocks
     | PeopleList
+    | QualityNotice
+    | Restarted
 )

@@ -64,6 +64,13 @@ _CLIENT: tuple[tuple[str, m.ClientMessage], ...] = (
     ("admit-nobody", m.Admit(15, None, False)),
     ("people", m.People(16)),
     ("playback", m.Playback(2, 2480, 30, 1, 17)),
+    ("quality-auto", m.Quality(17, _SESSION, m.QualityMode.AUTO)),
+    ("quality-layer", m.Quality(18, _SESSION, m.QualityMode.LAYER, "h")),
+    ("quality-audio-only", m.Quality(19, _SESSION, m.QualityMode.AUDIO_ONLY)),
+    ("quality-paused", m.Quality(20, _SESSION, m.QualityMode.PAUSED)),
+    ("viewport", m.Viewport(_SESSION, 1440)),
+    ("viewport-unknown", m.Viewport(_SESSION, 0)),
+    ("restart", m.Restart(21, _SESSION, "QE3u", "b3RoZXIgcGFzc3dvcmQrLw92")),
 )
 _SERVER: tuple[tuple[str, m.ServerMessage], ...] = (
     ("welcome", m.Welcome("c1", "p1", "Ana", "viewer", "9f8e7d6c5b4a3f2e", _T0, True, 3, 20_000, "function-1")),
@@ -86,6 +93,22 @@ _SERVER: tuple[tuple[str, m.ServerMessage], ...] = (
     ("waiting", m.Waiting(3)),
     ("knocks", m.Knocks([m.Knock("p3", "Cy"), m.Knock("p4", "Di")], 12)),
     ("knocks-none", m.Knocks([], 0)),
+    (
+        "quality-notice",
+        m.QualityNotice(
+            _SESSION,
+            "h",
+            360,
+            m.QualityReason.VIEWPORT,
+            [m.LayerQuality("q", 180, 150), m.LayerQuality("h", 360, 600), m.LayerQuality("f", 0, 2500)],
+        ),
+    ),
+    (
+        "quality-notice-sound-alone",
+        m.QualityNotice(_SESSION, None, 0, m.QualityReason.NETWORK, [m.LayerQuality("q", 180, 150)]),
+    ),
+    ("quality-notice-nothing-yet", m.QualityNotice(_SESSION, None, 0, m.QualityReason.BEST, [])),
+    ("restarted", m.Restarted(21, "kX7c", "c29tZSBvdGhlciBwYXNzd29yZA")),
     ("people-list", m.PeopleList(16, 1204, [m.Person("p1", "Ana", "streamer"), m.Person("p2", "Bo", "viewer")])),
 )
 _EVENTS: tuple[tuple[str, list[tuple[int, m.Event]]], ...] = (
@@ -160,6 +183,18 @@ _REFUSED: tuple[tuple[str, bytes, ErrorCode], ...] = (
             ("configure-blocked-term-empty", [14, 1, None, None, None, None, None, [""]]),
             ("admit-without-verdict", [15, 1, None]),
             ("playback-negative", [17, 0, -1, 0, 0, 0]),
+            ("quality-unknown-mode", [18, 1, "s1", 4, None]),
+            ("quality-layer-without-its-name", [18, 1, "s1", 1, None]),
+            ("quality-layer-empty", [18, 1, "s1", 1, ""]),
+            ("quality-layer-too-long", [18, 1, "s1", 1, "l" * 17]),
+            ("quality-without-session", [18, 1, "", 0, None]),
+            ("viewport-too-tall", [19, "s1", 65_536]),
+            ("viewport-negative", [19, "s1", -1]),
+            ("restart-ufrag-too-short", [20, 1, "s1", "abc", "p" * 22]),
+            ("restart-ufrag-of-other-characters", [20, 1, "s1", "ab-d", "p" * 22]),
+            ("restart-password-too-short", [20, 1, "s1", "abcd", "p" * 21]),
+            ("restart-password-with-newline", [20, 1, "s1", "abcd", "p" * 22 + "\n"]),
+            ("restart-password-too-long", [20, 1, "s1", "abcd", "p" * 257]),
         )
     ),
 )

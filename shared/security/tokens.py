@@ -1,7 +1,8 @@
 """JSON Web Tokens (RFC 7519) and the grants that they carry.
 
-Three kinds, told apart by audience: an identity says who somebody is; a room token says what its holder may do in one
-room; a control token lets a function speak to an SFU worker.
+Four kinds, told apart by audience: an identity says who somebody is; a room token says what its holder may do in one
+room; a control token lets a function speak to an SFU worker; a recording's lets its holder read that recording, and its
+audience ends with the recording's id.
 """
 
 import time
@@ -16,6 +17,7 @@ ISSUER = "headrace"
 AUDIENCE_IDENTITY = "headrace-identity"
 AUDIENCE_ROOM = "headrace-room"
 AUDIENCE_SFU = "headrace-sfu"
+AUDIENCE_RECORDING = "headrace-recording"
 CLOCK_SKEW_S = 10
 
 

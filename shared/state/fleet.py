@@ -23,7 +23,10 @@ class NoWorkerAvailable(Exception):  # noqa: N818 - the state, as operators call
 
 
 class Worker(msgspec.Struct, frozen=True):
-    """What a worker reports of itself. `load_pps` and `capacity_pps` are packets sent per second, now and at most."""
+    """What a worker reports of itself. `load_pps` and `capacity_pps` are packets sent per second, now and at most.
+
+    `recordings` is the id of the folder of recordings that it can read, empty while there is none.
+    """
 
     id: str
     url: str
@@ -32,6 +35,7 @@ class Worker(msgspec.Struct, frozen=True):
     publishers: int
     subscribers: int
     draining: bool
+    recordings: str = ""
 
 
 class Fleet:

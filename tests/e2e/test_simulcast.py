@@ -1,95 +1,36 @@
 """Simulcast from the studio page: each viewer gets the size that their way carries, and the picture goes on."""
 
-import asyncio
-import json
-import re
-import time
-from collections.abc import Callable
-from typing import Any
-
 import httpx
 import pytest
-from playwright.async_api import Page
 
 from shared.stack.stack import LocalStack
 from tests.e2e.conftest import People
-from tests.support.narrow_path import NarrowPath
 from tests.support.room_client import guest
 from tests.support.sfu import sessions
+from tests.support.whep_player import INTACT, watch
 
 pytestmark = pytest.mark.e2e
 
 # Enough for the smallest layer, not for the next one.
 NARROW = 250_000
-TIMEOUT_S = 45.0
-
-_OFFER = """
-async ({path, token}) => {
-  const connection = new RTCPeerConnection();
-  window.session = {connection};
-  connection.addTransceiver('video', {direction: 'recvonly'});
-  connection.addTransceiver('audio', {direction: 'recvonly'});
-  const video = document.body.appendChild(document.createElement('video'));
-  video.autoplay = true;
-  video.muted = true;
-  connection.ontrack = ({streams}) => { video.srcObject = streams[0]; };
-  await connection.setLocalDescription();
-  const response = await fetch(path, {
-    method: 'POST',
-    body: connection.localDescription.sdp,
-    headers: {'content-type': 'application/sdp', authorization: `Bearer ${token}`},
-  });
-  return {status: response.status, sdp: await response.text(), location: response.headers.get('location')};
-}
-"""
-_ANSWER = "(sdp) => window.session.connection.setRemoteDescription({type: 'answer', sdp})"
-_VIDEO = """
-async () => {
-  for (const report of (await window.session.connection.getStats()).values()) {
-    if (report.type === 'inbound-rtp' && report.kind === 'video') return JSON.stringify(report);
-  }
-  return '{}';
-}
-"""
 
 
-class Player:
-    """A WHEP player behind a path of its own."""
-
-    def __init__(self, page: Page, path: NarrowPath, location: str) -> None:
-        self.page = page
-        self.path = path
-        self.location = location
-
-    async def video(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(await self.page.evaluate(_VIDEO))
-        return found
-
-    async def until(self, condition: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
-        """Wait for a picture; it must have moved on by then."""
-        before = await self.video()
-        deadline = time.monotonic() + TIMEOUT_S
-        while True:
-            seen = await self.video()
-            if seen.get("framesDecoded", 0) > before.get("framesDecoded", 0) and condition(seen):
-                return seen
-            assert time.monotonic() < deadline, f"{what}: {seen}"
-            await asyncio.sleep(0.1)
-
-
-async def _watch(page: Page, stack: LocalStack, room: str, token: str, bitrate: int | None) -> Player:
-    await page.goto(f"{stack.url}/health/live")
-    answered = await page.evaluate(_OFFER, {"path": f"/v1/rooms/{room}/whep", "token": token})
-    assert answered["status"] == 201, answered["sdp"]
-    candidate = re.search(r"a=candidate:\S+ 1 udp \d+ (\S+) (\d+) typ host", answered["sdp"])
-    assert candidate is not None
-    path = await NarrowPath((candidate[1], int(candidate[2])), bitrate).__aenter__()
-    await page.evaluate(_ANSWER, answered["sdp"].replace(candidate[0], _moved(candidate[0], path.port)))
-    return Player(page, path, answered["location"])
-
-
-def _moved(candidate: str, port: int) -> str:
-    return re.sub(r" \S+ \d+ typ host", f" 127.0.0.1 {port} typ host", candidate)
+async def test_a_broken_picture_would_be_noticed(people: People) -> None:
+    page = (await people("Ana")).page
+    painted = """
+    (spots) => {
+      const canvas = new OffscreenCanvas(320, 180);
+      const context = canvas.getContext('2d');
+      context.fillStyle = 'rgb(0 136 0)';
+      context.fillRect(0, 0, 320, 180);
+      context.fillStyle = 'rgb(128 128 128)';
+      for (const [x, y] of spots) context.fillRect(x, y, 16, 16);
+      return (INTACT)(canvas, 320, 180);
+    }
+    """.replace("INTACT", INTACT.strip())
+    # A macroblock on the disc and in a corner, and one on the plain green.
+    assert await page.evaluate(painted, [[150, 90], [0, 0]]) is True
+    assert await page.evaluate(painted, [[64, 80]]) is False
 
 
 async def test_two_viewers_of_one_stream_get_what_their_ways_carry(
@@ -102,8 +43,8 @@ async def test_two_viewers_of_one_stream_get_what_their_ways_carry(
     layers = {report["rid"]: report for report in await ana.stats("outbound-rtp") if report["kind"] == "video"}
     assert set(layers) == {"q", "h", "f"}
 
-    wide = await _watch((await people("wide")).page, stack, room, token, None)
-    narrow = await _watch((await people("narrow")).page, stack, room, token, NARROW)
+    wide = await watch((await people("wide")).page, stack, room, token)
+    narrow = await watch((await people("narrow")).page, stack, room, token, bitrate=NARROW)
     largest = await wide.until(lambda seen: seen["frameWidth"] == 1280, "the wide way leads to the largest layer")
     await narrow.until(lambda seen: seen["frameWidth"] == 320, "the narrow way leads to the smallest")
 
@@ -129,8 +70,15 @@ async def test_two_viewers_of_one_stream_get_what_their_ways_carry(
     shown = by_session[narrow.location.rsplit("/", 1)[1]]["adaptation"]
     assert (shown["layer"], shown["choice"]) == ("q", "q")
     assert shown["decisions"][-1]["reason"] == "choice"
+    # Chromium's own feedback is what these estimates are made of.
+    assert shown["bandwidth"]["source"] == "transport-cc"
+    assert shown["bandwidth"]["feedbacks"] > 100
+    assert shown["bandwidth"]["feedbacks_refused"] == 0
     assert {found["reason"] for found in shown["decisions"]} & {"fits", "trial"}
     fallen = by_session[wide.location.rsplit("/", 1)[1]]["adaptation"]["decisions"]
     assert {found["reason"] for found in fallen} & {"overuse", "loss", "queue"}
     for player in (wide, narrow):
+        shown, broken = await player.pictures()
+        assert shown > 30
+        assert broken == 0
         await player.path.__aexit__()

@@ -204,6 +204,7 @@ async def test_the_openapi_document_has_every_route_and_no_internal_one(http: ht
         "/v1/rooms/{room_id}/recording",
         "/v1/rooms/{room_id}/recordings",
         "/v1/rooms/{room_id}/recordings/{recording}",
+        "/v1/rooms/{room_id}/recordings/{recording}/link",
         "/v1/rooms/{room_id}/tokens",
         "/v1/rooms/{room_id}/whip",
         "/v1/rooms/{room_id}/whep",

@@ -80,6 +80,8 @@ class _Stream(asyncio.Protocol):
 class Peer(asyncio.DatagramProtocol):
     """A publisher or viewer. `rtp` and `rtcp` collect what it received, decrypted."""
 
+    ice_role = "ICE-CONTROLLING"
+
     def __init__(self, *, certificate: RTCCertificate | None = None) -> None:
         self.certificate = certificate or RTCCertificate.generateCertificate()
         self.ufrag, self.password = secrets.token_hex(4), secrets.token_hex(12)
@@ -210,7 +212,7 @@ class Peer(asyncio.DatagramProtocol):
     def binding_request(self, *, nominate: bool = True, password: str | None = None, bare: bool = False) -> bytes:
         attributes: dict[str, Any] = {"USERNAME": f"{self._remote_ufrag}:{self.ufrag}"}
         if not bare:
-            attributes |= {"PRIORITY": 1, "ICE-CONTROLLING": 1}
+            attributes |= {"PRIORITY": 1, self.ice_role: 1}
         if nominate and not bare:
             attributes["USE-CANDIDATE"] = None
         message = stun.Message(stun.Method.BINDING, stun.Class.REQUEST, attributes=attributes)
@@ -268,6 +270,9 @@ class Peer(asyncio.DatagramProtocol):
 
     def video(self) -> list[RtpPacket]:
         return [packet for packet in self.packets() if packet.payload_type not in {109, 111}]
+
+    def audio(self) -> list[RtpPacket]:
+        return [packet for packet in self.packets() if packet.payload_type in {109, 111}]
 
     def packets(self) -> list[RtpPacket]:
         return [RtpPacket.parse(data) for data in self.rtp]

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from sfu_fleet.adaptation import (
     FAILED_WITHIN_S,
+    HEADROOM,
     PROVEN_AFTER_S,
     RAMP_S,
     SETTLE_S,
@@ -22,6 +23,7 @@ from sfu_fleet.adaptation import (
     Reason,
     Report,
 )
+from sfu_fleet.ceilings import Bounds, TierLimit
 
 RATES = (150_000, 500_000, 2_000_000)
 STEP_S = 0.2
@@ -36,6 +38,7 @@ class Viewer:
         self.decisions: list[Decision] = []
         self.rates = rates
         self.whole = whole
+        self.heights: tuple[int, ...] = ()
         self.now = 100.0
         self.highest = 1_000
         self.lost = 0
@@ -65,7 +68,7 @@ class Viewer:
             if estimate is not None:
                 self.feed(Estimate(self.now, estimate))
             self.feed(Report(self.now, self.highest, self.lost, rtt_ms))
-            self.feed(Layers(self.now, self.rates, self.layer, self.whole))
+            self.feed(Layers(self.now, self.rates, self.layer, self.heights, self.whole))
 
     def sees(self, bitrate: int) -> None:
         self.feed(Estimate(self.now, bitrate))
@@ -103,7 +106,7 @@ def test_a_way_that_becomes_too_narrow_costs_half_the_frames_before_it_costs_the
 
 def test_the_way_up_is_by_whole_layers_until_one_has_failed() -> None:
     viewer = Viewer(HALVED, whole=3)
-    viewer.feed(Layers(viewer.now, HALVED, None, 3))
+    viewer.feed(Layers(viewer.now, HALVED, None, whole=3))
     assert viewer.layer == 1, "half the frames of a larger one would fit"
     viewer.passes(TRIAL_AFTER_S + 1)
     assert viewer.layer == 2
@@ -114,6 +117,49 @@ def test_the_way_up_is_by_whole_layers_until_one_has_failed() -> None:
     while viewer.layer == failed:
         viewer.passes(STEP_S)
     assert (viewer.reasons[-1], viewer.layer) == (Reason.TRIAL, {4: 1, 1: 5, 5: 2}[failed])
+
+
+def fallen_from_a_trial() -> Viewer:
+    """A viewer who was given the largest layer, could not take it, and has the middle one."""
+    viewer = Viewer(HALVED, whole=3)
+    viewer.feed(Layers(viewer.now, HALVED, None, whole=3))
+    viewer.passes(TRIAL_AFTER_S + 1)
+    while viewer.layer == 2:
+        viewer.passes(STEP_S, loss=0.5)
+    viewer.passes(SETTLE_S + STEP_S, estimate=1_200_000)
+    viewer.sees(600_000)
+    assert viewer.layer == 1
+    viewer.decisions.clear()
+    return viewer
+
+
+def test_who_has_room_goes_up_by_whole_layers_even_after_a_failure() -> None:
+    viewer = fallen_from_a_trial()
+    viewer.feed(Estimate(viewer.now, 600_000, probing=True))
+    assert viewer.adaptation.wanted == HEADROOM * RATES[2], "a probe is for the whole one"
+    for _ in range(20):
+        viewer.feed(Estimate(viewer.now, 2_400_000, probing=True))
+        viewer.passes(STEP_S)
+    assert [(decision.layer, decision.reason) for decision in viewer.decisions] == [(2, Reason.FITS)]
+
+
+def test_what_a_probe_finds_that_is_too_little_for_the_whole_layer_gives_half_its_frames_to_who_has_failed() -> None:
+    viewer = fallen_from_a_trial()
+    for _ in range(20):
+        viewer.feed(Estimate(viewer.now, 1_500_000, probing=True))
+        viewer.passes(STEP_S)
+    assert [(decision.layer, decision.reason) for decision in viewer.decisions] == [(5, Reason.FITS)]
+    assert viewer.adaptation.wanted == HEADROOM * RATES[2]
+
+
+def test_sound_alone_comes_after_half_the_frames_of_the_smallest() -> None:
+    viewer = started(1, HALVED, whole=3)
+    for _ in range(200):
+        if viewer.layer is None:
+            break
+        viewer.passes(STEP_S, loss=0.5)
+    assert [decision.layer for decision in viewer.decisions[-2:]] == [3, None]
+    assert viewer.reasons[-1] is Reason.STARVED
 
 
 def test_a_viewer_of_whom_nothing_is_known_begins_in_the_middle() -> None:
@@ -305,12 +351,23 @@ times = st.floats(0, 3).map(lambda seconds: round(seconds, 3))
 bits = st.integers(0, 4_000_000)
 inputs = st.one_of(
     st.builds(Estimate, times, bits),
-    st.builds(Report, times, st.integers(0, 5_000), st.integers(-50, 500), st.none() | st.floats(0, 2_000)),
+    st.builds(
+        Report, times, st.integers(0, 5_000), st.integers(-50, 500), st.none() | st.floats(0, 2_000), st.booleans()
+    ),
     st.builds(
         Layers,
         times,
         st.tuples(bits, bits, bits) | st.tuples(*[st.sampled_from((0, 300_000))] * 3),
         st.none() | st.integers(0, 2),
+        st.just(()) | st.tuples(*[st.sampled_from((0, 180, 360, 720))] * 3),
+        st.sampled_from((0, 2)),
+    ),
+    st.builds(
+        Bounds,
+        times,
+        st.sampled_from((0, 100, 300, 1_080)),
+        st.builds(TierLimit, st.sampled_from((0, 360)), st.sampled_from((0, 400_000))),
+        st.booleans(),
     ),
     st.builds(Choice, times, st.none() | st.integers(0, 2), st.booleans()),
 )

@@ -13,6 +13,7 @@ from sfu_fleet.header_extensions import (
     AUDIO_LEVEL,
     DEPENDENCY_DESCRIPTOR,
     MID,
+    TRANSPORT_SEQUENCE,
     VIDEO_ORIENTATION,
 )
 from sfu_fleet.negotiation import (
@@ -136,8 +137,9 @@ def test_every_viewer_is_answered_for_every_publisher(publisher: str, viewer: st
 
 def test_forwarded_extensions_are_offered_to_viewers_under_ids_of_their_own() -> None:
     offer = offer_viewer(outgoing(publish("safari-publish-offer")), LOCAL, "s")
-    assert set(section(offer, "audio").extensions) == {MID, AUDIO_LEVEL, ABSOLUTE_CAPTURE_TIME}
-    assert set(section(offer, "video").extensions) == {MID, VIDEO_ORIENTATION, ABSOLUTE_CAPTURE_TIME}
+    everywhere = {MID, TRANSPORT_SEQUENCE, ABSOLUTE_CAPTURE_TIME}
+    assert set(section(offer, "audio").extensions) == everywhere | {AUDIO_LEVEL}
+    assert set(section(offer, "video").extensions) == everywhere | {VIDEO_ORIENTATION}
     assert "a=extmap-allow-mixed" in offer
 
 

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from sfu_fleet.ice import MAX_ADDRESSES, Credentials, IceAgent, MediaSocket, local_ufrag
 from sfu_fleet.metrics import Metrics
+from sfu_fleet.native import build
+from sfu_fleet.native.intake import NativeIntake
 from tests.sfu_fleet.conftest import eventually
 from tests.sfu_fleet.peer import Peer
 
@@ -29,6 +31,12 @@ class Handler:
 
     def on_srtp(self, data: bytes) -> None:
         self.srtp.append(data)
+
+    def on_opened(self, data: bytes, *, rtcp: bool) -> None:
+        """Nobody has keys here."""
+
+    def on_fed(self) -> None:
+        """Nor feedback."""
 
     def on_check(self) -> None:
         self.checks += 1
@@ -55,10 +63,14 @@ class Side:
         )
 
 
-@pytest.fixture
-async def side() -> AsyncIterator[Side]:
+@pytest.fixture(params=["asyncio", "native"])
+async def side(request: pytest.FixtureRequest) -> AsyncIterator[Side]:
+    """A socket that is read by the event loop, or by the native intake."""
+    if request.param == "native" and build.compiler() is None:
+        pytest.skip("the native intake needs a C compiler")
     metrics = Metrics()
-    media_socket = await MediaSocket.open("127.0.0.1", 0, metrics)
+    intake = NativeIntake() if request.param == "native" else None
+    media_socket = await MediaSocket.open("127.0.0.1", 0, metrics, intake=intake)
     yield Side(media_socket, metrics)
     media_socket.close()
 

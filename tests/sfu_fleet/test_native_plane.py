@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from pylibsrtp import Policy
+from pylibsrtp import Policy, Session
 
 from sfu_fleet import rtp
 from sfu_fleet.dtls import Outbound, SrtpKeys
@@ -43,11 +43,13 @@ class Agent:
 class Scene:
     """Viewers on sockets of their own, and a script of what happens, to be played to any plane."""
 
-    def __init__(self, seed: int, profile: int) -> None:
+    def __init__(self, seed: int, profile: int, *, ragged: bool = False) -> None:
+        self.ragged = ragged
         self.rng = random.Random(seed)
         self.keys = [SrtpKeys(profile, "", b"", self.rng.randbytes(PROFILES[profile])) for _ in range(6)]
-        self.formats = [PacketFormat(96, 0, "", ()), PacketFormat(101, 3, "0", ((4, 5),))]
-        self.script = list(self._steps())
+        self.formats = [PacketFormat(96, 0, "", ()), PacketFormat(101, 3, "0", ((4, 5),), 6)]
+        # A probe is as long as asked for: of longer packets it has fewer.
+        self.script = [step for step in self._steps() if not (ragged and step[0] == "probe")]
 
     def _steps(self) -> Iterator[tuple[Any, ...]]:
         sequences = [65_000, 400]
@@ -66,6 +68,8 @@ class Scene:
                 yield "resend", self.rng.randrange(6), [self.rng.randrange(40) for _ in range(5)]
             elif draw < 0.14:
                 yield "past", self.rng.randrange(6), self.rng.randrange(2)
+            elif draw < 0.18:
+                yield "probe", self.rng.choice((0, 1, 1, 2, 3, 5)), self.rng.randrange(1, 9_000)
             else:
                 sequences[layer] += 1 if self.rng.random() < 0.95 else self.rng.randrange(1, 4)
                 place = sequences[layer] - (self.rng.randrange(1, 5) if self.rng.random() < 0.03 else 0)
@@ -74,7 +78,11 @@ class Scene:
                 # X; I, L and T; a picture id of 7 or 15 bits, TL0PICIDX (RFC 7741, section 4.2).
                 picture = bytes((step % 128,)) if layer else (0x8000 | step % 0x8000).to_bytes(2, "big")
                 payload = b"\x90\xe0" + picture + bytes((step % 256, 0x20)) + self.rng.randbytes(size)
-                yield "packet", layer, place, step % 60 < 2, self.rng.random() < 0.2, payload[: 1 + size * 9]
+                payload = payload[: 1 + size * 9]
+                if self.ragged:
+                    # Nearly equal, as encoders cut a frame that does not divide.
+                    payload += bytes(self.rng.randrange(8))
+                yield "packet", layer, place, step % 60 < 2, self.rng.random() < 0.2, payload
 
     async def play(
         self, kind: str, monkeypatch: pytest.MonkeyPatch, **options: bool | int
@@ -93,11 +101,11 @@ class Scene:
             self.met: set[int] = set()
             try:
                 for step in self.script:
+                    if step[0] in {"resend", "probe"}:
+                        # What is sent again does not wait for what is on its way for the first time.
+                        await settled(plane)
                     self._step(plane, step, sockets)
-                if isinstance(plane, NativePlane):
-                    wanted = plane.queued
-                    await eventually(lambda: plane.totals["processed"] >= wanted, "all is sent")
-                    plane.refresh()
+                await settled(plane)
                 await asyncio.sleep(0.05)
             finally:
                 plane.close()
@@ -114,6 +122,8 @@ class Scene:
                 down.timestamp_offset = 77 * viewer
                 if viewer % 3:
                     down.rtx = RetransmissionStream(97, 2000 + viewer)
+                if down.format.transport_id:
+                    down.departures = plane.congestion().departures
                 self.downs[viewer] = 0, down
                 self.met.add(viewer)
                 plane.attach(self.tracks[0], down)
@@ -129,6 +139,9 @@ class Scene:
                 track = self.tracks[layer]
                 numbers = [(track.highest - back + down.sequence_offset) & 0xFFFF for back in behind]
                 plane.resend(track, down, numbers, 1.0)
+            case ("probe", viewer, size) if viewer in self.downs:
+                layer, down = self.downs[viewer]
+                plane.probe(self.tracks[layer], down, size)
             case ("packet", layer, place, keyframe, marker, payload):
                 packet = rtp.parse(rtp_packet(place & 0xFFFF, timestamp=place * 3, payload=payload, marker=marker))
                 plane.forward(self.tracks[layer], packet, place, place * 3, keyframe=keyframe)
@@ -158,6 +171,19 @@ class Scene:
         haste = Haste(timestamp, timestamp + 40 * 3, 10**6) if drawn else None
         plane.attach(target, down, Splice(first, after - first, 9 * viewer, Shift(5 + viewer, 7), haste))
         self.downs[viewer] = 1 - layer, down
+
+
+async def settled(plane: PacketPlane) -> None:
+    """All that was forwarded has been sent."""
+    if not isinstance(plane, NativePlane):
+        return
+
+    def done() -> bool:
+        totals = plane.totals
+        return totals["processed"] >= plane.queued and not totals["pending"]
+
+    await eventually(done, "all is sent")
+    plane.refresh()
 
 
 @contextmanager
@@ -252,12 +278,123 @@ async def test_both_planes_send_the_same_bytes_in_the_same_order(
     expected, counted = await scene.play("python", monkeypatch)
     assert sum(map(len, expected)) > 300
     for options in ({}, {"trains": False}, {"window_ns": 0}):
+        options["padding"] = False
         sent, metrics = await scene.play("native", monkeypatch, **options)
         assert [len(packets) for packets in sent] == [len(packets) for packets in expected]
         assert sent == expected
-        for name in ("packets_out", "bytes_out", "packets_resent", "send_failures"):
+        for name in ("packets_out", "bytes_out", "packets_resent", "packets_probed", "send_failures"):
             assert getattr(metrics.traffic, name) == getattr(counted.traffic, name), name
         assert metrics.drops == counted.drops
+    opened = [decrypted(packets, keys) for packets, keys in zip(expected, scene.keys, strict=True)]
+    for viewer, packets in enumerate(opened):
+        numbers = [found[6] for packet in packets if 6 in (found := rtp.extensions(rtp.parse(packet)))]
+        assert len(numbers) == (len(packets) if viewer % 2 else 0)
+        firsts = list(dict.fromkeys(numbers))
+        assert firsts == [(2_048 + index).to_bytes(2, "big") for index in range(len(firsts))]
+        if viewer % 3:
+            assert firsts == numbers
+        else:
+            # Sent again as it was, a packet keeps its number.
+            assert len(set(zip((packet[2:4] for packet in packets), numbers, strict=False))) == len(firsts)
+
+
+@needs_compiler
+@pytest.mark.parametrize("seed", range(3))
+async def test_padding_that_makes_trains_longer_changes_nothing_but_the_padding(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile = Policy.SRTP_PROFILE_AEAD_AES_256_GCM
+    scene = Scene(seed, profile, ragged=True)
+    expected, _ = await scene.play("python", monkeypatch)
+    plain, _ = await scene.play("native", monkeypatch, padding=False)
+    padded, _ = await scene.play("native", monkeypatch)
+    assert plain == expected
+    assert sum(map(bool, expected)) > 2
+    for viewer, (sent, wanted) in enumerate(zip(padded, expected, strict=True)):
+        if viewer % 3 == 0:
+            # Sent again as they were, its packets must be the same whatever sends them: they are never padded.
+            assert sent == wanted
+        else:
+            assert sent != wanted or not wanted
+            opened = [decrypted(packet, scene.keys[viewer]) for packet in (sent, wanted)]
+            assert [without_padding(packet) for packet in opened[0]] == opened[1]
+
+
+def decrypted(packets: list[bytes], keys: SrtpKeys) -> list[bytes]:
+    policy = Policy(keys.outbound, Policy.SSRC_ANY_INBOUND, srtp_profile=keys.profile)
+    # The script repeats numbers, which one session would refuse as replays.
+    return [Session(policy).unprotect(packet) for packet in packets]
+
+
+def without_padding(packet: bytes) -> bytes:
+    """RFC 3550, section 5.1: P, and the last octet counts what is to be ignored, itself included."""
+    if not packet[0] & 0x20:
+        return packet
+    assert 1 <= packet[-1] <= 24
+    return bytes((packet[0] & ~0x20,)) + packet[1 : -packet[-1]]
+
+
+@needs_compiler
+@pytest.mark.parametrize("kind", ["python", "native"])
+async def test_a_probe_is_the_latest_packets_again_and_as_long_as_asked_for(kind: str) -> None:
+    metrics = Metrics()
+    media_socket = await MediaSocket.open("127.0.0.1", 0, metrics)
+    plane: PacketPlane = (NativePlane if kind == "native" else PythonPlane)(media_socket, metrics)
+    keys = SrtpKeys(Policy.SRTP_PROFILE_AEAD_AES_256_GCM, "", b"", bytes(44))
+    departures = plane.congestion().departures
+    with viewers(1) as (sock,):
+        try:
+            track = Track(starts_at_keyframe=False)
+            transport: Any = SimpleNamespace(outbound=Outbound(keys), agent=Agent(sock.getsockname()))
+            # One with an element that needs the two-byte form of header extensions.
+            down = DownTrack(transport, 1000, PacketFormat(96, 1, "0", ((4, 5),), 6))
+            down.rtx, down.departures = RetransmissionStream(97, 2000), departures
+            plane.attach(track, down)
+            plane.probe(track, down, 5_000)
+            for sequence in range(3):
+                extension = rtp.pack_extensions({4: bytes(20)} if sequence == 2 else {})
+                data = rtp_packet(sequence, payload=bytes(1000), extension=extension)
+                plane.forward(track, rtp.parse(data), sequence, 9, keyframe=False)
+            await settled(plane)
+            for _ in range(4):
+                plane.probe(track, down, 1_500)
+            await settled(plane)
+            assert departures.next == departures.probe_end
+            packets = [rtp.parse(packet) for packet in decrypted(list(drain(sock)), keys)]
+            assert [packet.payload_type for packet in packets] == [96] * 3 + [97] * 6
+            numbers = [int.from_bytes(rtp.extensions(packet)[6], "big") for packet in packets]
+            assert numbers == list(range(departures.next - 9, departures.next))
+            assert all(rtp.extensions(packet)[1] == b"0" for packet in packets)
+            assert metrics.traffic.packets_probed == 6
+            assert metrics.traffic.packets_out == 3
+        finally:
+            plane.close()
+            media_socket.close()
+
+
+@needs_compiler
+async def test_a_burst_goes_out_in_turns_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("secrets.randbits", lambda _: 12_345)
+    metrics = Metrics()
+    media_socket = await MediaSocket.open("127.0.0.1", 0, metrics)
+    plane = NativePlane(media_socket, metrics)
+    with viewers(3) as sockets:
+        try:
+            track = Track(starts_at_keyframe=False)
+            for viewer, sock in enumerate(sockets):
+                keys = SrtpKeys(Policy.SRTP_PROFILE_AEAD_AES_256_GCM, "", b"", bytes(44))
+                transport: Any = SimpleNamespace(outbound=Outbound(keys), agent=Agent(sock.getsockname()))
+                plane.attach(track, DownTrack(transport, 1000 + viewer, PacketFormat(96, 0, "", ())))
+            for sequence in range(1300):
+                packet = rtp.parse(rtp_packet(sequence, timestamp=9, payload=bytes(1000), marker=False))
+                plane.forward(track, packet, sequence, 9, keyframe=False)
+            await settled(plane)
+            numbers = [[int.from_bytes(packet[2:4], "big") - 12_345 for packet in drain(sock)] for sock in sockets]
+            assert numbers == [list(range(1300))] * 3
+            assert plane.totals["turns"] > 5
+        finally:
+            plane.close()
+            media_socket.close()
 
 
 @needs_compiler
@@ -276,7 +413,7 @@ def abusing(target: Path) -> Path:
     assert command is not None
     flags = ["-std=gnu11", "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-pthread"]
     source = Path(__file__).parent / "native" / "abuse.c"
-    subprocess.run([*command, *flags, f"-I{build.SOURCE.parent}", "-o", str(target), str(source)], check=True)
+    subprocess.run([*command, *flags, f"-I{build.SOURCES[0].parent}", "-o", str(target), str(source)], check=True)
     return target
 
 

@@ -9,7 +9,8 @@ import av
 import pytest
 from aiortc.codecs import g711, g722, h264, opus, vpx
 
-from sfu_fleet.recording.storage import LocalStorage
+from sfu_fleet.recording.folder import RecordingFolder
+from sfu_fleet.recording.writer import Limits
 from sfu_fleet.worker import SfuWorker
 from tests.sfu_fleet.conftest import eventually
 from tests.sfu_fleet.peer import AUDIO_SSRC, OPUS, VP8_KEYFRAME, Peer, rtp_packet
@@ -47,13 +48,13 @@ async def test_no_codec_is_made_for_a_recording(
     no_codecs: int, worker: SfuWorker, peers: Callable[[], Peer], tmp_path: Path
 ) -> None:
     assert no_codecs >= 8
-    worker.recordings._storage = LocalStorage(tmp_path)
+    worker.recordings._folder = RecordingFolder(tmp_path)
     source = peers()
     session = await publish(worker.rooms, source)
     keyframe = b"\x10" + bytes(3) + b"\x9d\x01\x2a\x40\x01\xb4\x00" + bytes(20)
     send_video(source, 1, 1, keyframe)
     await eventually(lambda: worker.rooms.infos()[0].live, "live")
-    worker.recordings.start(worker.rooms.publisher_of("room"), None)
+    await worker.recordings.start(worker.rooms.publisher_of("room"), None, Limits())
     send_video(source, 2, 1, keyframe)
     send_video(source, 3, 30)
     source.send_rtp(rtp_packet(1, payload_type=111, ssrc=AUDIO_SSRC, payload=OPUS))
@@ -61,7 +62,7 @@ async def test_no_codec_is_made_for_a_recording(
     worker.rooms.hang_up(session)
     await eventually(lambda: not worker.recordings._active, "the file is finished")
     (known,) = await worker.recordings.of_room("room")
-    assert (known.state, known.dropped_frames) == ("complete", 0)
+    assert (known.state, known.dropped_frames) == ("ready", 0)
     assert known.bytes > 1_000
 
 

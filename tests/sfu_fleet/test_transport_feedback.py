@@ -10,6 +10,8 @@ from sfu_fleet import transport_feedback
 from sfu_fleet.transport_feedback import Arrivals, by_number
 
 TICK = 1 / 4_000
+# Sender, media, base 5, three packets, reference time 64 ms, count 7.
+HEAD = bytes.fromhex("00000001 00000002 0005 0003 000001 07")
 
 
 def body(packet: bytes) -> bytes:
@@ -71,6 +73,18 @@ def test_a_packet_that_comes_after_the_feedback_is_told_in_the_next() -> None:
     assert by_number(second) == {11: 1.25}
 
 
+def test_what_is_missing_between_two_packets_is_told_as_missing() -> None:
+    arrivals = Arrivals()
+    arrivals.arrived(1, 1.0)
+    assert [by_number(feedback) for feedback in told(arrivals)] == [{1: 1.0}]
+    arrivals.arrived(4, 1.0)
+    assert [by_number(feedback) for feedback in told(arrivals)] == [{2: None, 3: None, 4: 1.0}]
+    arrivals.arrived(2_000, 2.0)
+    (feedback,) = told(arrivals)
+    assert feedback.ticks[:-1] == (None,) * 399
+    assert feedback.ticks[-1] is not None
+
+
 def test_a_pause_longer_than_a_delta_begins_another_packet() -> None:
     arrivals = Arrivals()
     arrivals.arrived(1, 1.0)
@@ -79,15 +93,48 @@ def test_a_pause_longer_than_a_delta_begins_another_packet() -> None:
 
 
 def test_a_vector_of_one_bit_symbols_is_read() -> None:
-    packet = bytes.fromhex("00000001 00000002 0005 0003 000001 07") + b"\xa8\x00\x04\x08"
-    feedback = transport_feedback.read(packet)
+    feedback = transport_feedback.read(HEAD + b"\xa8\x00\x04\x08")
     assert by_number(feedback) == {5: 0.064 + 4 * TICK, 6: None, 7: 0.064 + 12 * TICK}
 
 
 @given(st.binary(max_size=60))
 def test_garbage_is_read_or_refused(data: bytes) -> None:
-    with contextlib.suppress(ValueError):
-        transport_feedback.read(data)
+    for read in (transport_feedback.read, transport_feedback.parse):
+        with contextlib.suppress(ValueError):
+            read(data)
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (HEAD + b"\xd5\x40\x04\x08", "truncated"),
+        (HEAD + b"\xd5", "truncated"),
+        (HEAD[:15], "truncated"),
+        (HEAD + b"\xf5\x40\x04\x08\x08", "reserved"),
+        (HEAD + b"\x60\x03", "reserved"),
+        (HEAD + b"\x20\x03\x01\x02\x03" + bytes(4), "follows"),
+        (HEAD[:10] + b"\x00\x00" + HEAD[12:], "no packets"),
+        (HEAD[:10] + b"\x08\x01" + HEAD[12:] + b"\x08\x01", "more than are remembered"),
+    ],
+)
+def test_what_breaks_the_format_is_refused(body: bytes, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        transport_feedback.read(body)
+
+
+def test_a_whole_packet_is_as_long_as_it_says() -> None:
+    arrivals = Arrivals()
+    for sequence in range(4):
+        arrivals.arrived(sequence, 1.0)
+    (packet,) = arrivals.take(1, 2)
+    assert transport_feedback.parse(packet).base == 0
+    for broken in (packet + bytes(4), packet[:-4], bytes((packet[0] ^ 0x40,)) + packet[1:], packet[:-1] + b"\xff"):
+        with pytest.raises(ValueError, match=r"long|not a packet"):
+            transport_feedback.parse(broken)
+
+
+def test_zeros_that_fill_the_last_word_need_not_be_called_padding() -> None:
+    assert transport_feedback.read(HEAD + b"\x20\x03\x01\x02\x03\x00\x00\x00").ticks == (1, 3, 6)
 
 
 def test_a_run_of_nothing_does_not_go_on_for_ever() -> None:

@@ -1,4 +1,4 @@
-"""Compiles plane.c, once per version of it, into a cache; a machine without a compiler has no native plane.
+"""Compiles the C of this folder, once per version of it, into a cache; without a compiler there is no native plane.
 
 A container image runs `python -m sfu_fleet.native.build` when it is made, so that its workers need no compiler.
 """
@@ -11,12 +11,16 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-SOURCE: Final = Path(__file__).with_name("plane.c")
-FLAGS: Final = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-shared", "-fPIC", "-pthread")
+SOURCES: Final = tuple(Path(__file__).with_name(name) for name in ("plane.c", "intake.c", "congestion.c"))
+HEADERS: Final = tuple(Path(__file__).with_name(name) for name in ("departures.h", "congestion.h"))
+# Sums of doubles must be those of Python: no product and sum in one step.
+FLAGS: Final = ("-std=gnu11", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-shared", "-fPIC", "-pthread")
+LIBRARIES: Final = ("-lm",)
 _COMPILE_TIMEOUT_S: Final = 120
 
 
@@ -32,16 +36,31 @@ def library() -> Path:
     """
     if not sys.platform.startswith("linux"):
         raise NotBuiltError("the native plane needs Linux")
-    source = SOURCE.read_bytes()
-    digest = hashlib.sha256(source + " ".join(FLAGS).encode()).hexdigest()[:16]
-    name = f"plane-{digest}-{sysconfig.get_platform()}.so"
-    for folder in (SOURCE.parent, cache()):
+    digest = hashlib.sha256(" ".join(FLAGS + LIBRARIES).encode())
+    for source in (*SOURCES, *HEADERS):
+        digest.update(source.read_bytes())
+    name = f"plane-{digest.hexdigest()[:16]}-{sysconfig.get_platform()}.so"
+    for folder in (SOURCES[0].parent, cache_folder()):
         if (folder / name).is_file():
             return folder / name
-    return _compile(cache() / name)
+    return _compile(cache_folder() / name)
 
 
-def cache() -> Path:
+def load(ffi: Any) -> Any:  # noqa: ANN401 - of cffi, which has no types
+    """The compiled plane, with the functions that `ffi` declares; the same for the same `ffi`.
+
+    Raises:
+        NotBuiltError: see `library`.
+    """
+    return _loaded(ffi, library())
+
+
+@cache
+def _loaded(ffi: Any, path: Path) -> Any:  # noqa: ANN401
+    return ffi.dlopen(str(path))
+
+
+def cache_folder() -> Path:
     """Where compiled planes are kept: HEADRACE_NATIVE_CACHE, or the user's cache folder."""
     chosen = os.environ.get("HEADRACE_NATIVE_CACHE") or os.environ.get("XDG_CACHE_HOME")
     return Path(chosen or Path.home() / ".cache") / "headrace"
@@ -67,7 +86,7 @@ def _compile(target: Path) -> Path:
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             made = Path(folder) / target.name
             subprocess.run(  # noqa: S603 - the machine's own compiler
-                [*command, *FLAGS, "-o", str(made), str(SOURCE)],
+                [*command, *FLAGS, "-o", str(made), *map(str, SOURCES), *LIBRARIES],
                 check=True,
                 capture_output=True,
                 text=True,

@@ -3,7 +3,13 @@
  * A lane is one rewritten stream: all its viewers get the same bytes but for sequence number, timestamp and SSRC. Python
  * puts jobs into a queue; the thread alone touches lanes, viewers and SRTP contexts, so nothing of these needs a lock.
  * Packets that arrive within a window go out together: consecutive ones of equal size to one viewer are one datagram
- * train for the kernel (UDP_SEGMENT, Linux 4.18), and trains to different viewers one system call (sendmmsg).
+ * train for the kernel (UDP_SEGMENT, Linux 4.18), and trains to different viewers one system call (sendmmsg). A few bytes
+ * of RTP padding (RFC 3550, section 5.1) make packets of nearly equal size equal. A burst of a lane goes out in turns, so
+ * that a keyframe to a thousand viewers holds up neither audio nor other rooms for longer than a turn.
+ *
+ * Where a viewer's transport has transport-wide numbers, each packet gets the next one as it is encrypted, and the log of
+ * departures.h says when. One that is sent again as it was keeps its number: other bytes under the same SRTP index would
+ * give an AES-GCM key away.
  *
  * Encryption is a function pointer (libsrtp's srtp_protect), so this file needs the C library and nothing else.
  */
@@ -19,6 +25,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
+
+#include "departures.h"
 
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
@@ -37,8 +45,13 @@ enum {
     MAX_SEGMENTS = 32,     /* of one train; the kernel's own limit is 64 */
     MAX_TRAIN = 60000,     /* bytes of one train: an IP packet has 65,535 */
     MAX_QUEUED = 8192,
-    MAX_PENDING = 64,      /* packets of a lane in one window */
+    MAX_PENDING = 512,     /* packets of a lane that wait for their turn; a power of two, less than HISTORY */
+    MAX_PADDING = 24,      /* what is added to a packet to make a train longer: a send costs as much as some 3 kB */
+    TURN_PACKETS = 16,     /* of a lane, to each viewer; more when MAX_PENDING comes near */
+    TURN_NS = 5000000,
     RESENDS_PER_SECOND = 400,
+    PROBE_HISTORY = 16,    /* a probe sends the latest packets again, and these more than once if it must */
+    PROBE_PACKETS = 32,    /* of one burst at most */
     SEND_PATIENCE_MS = 50,
     PACE_NS = 5000000,     /* how often those that catch up are looked after */
     CLOCK_RATE = 90000,    /* of all video (RFC 3551, section 5): nothing else is caught up with */
@@ -54,7 +67,7 @@ struct counters {
 
 struct totals {
     uint64_t packets_out, bytes_out, packets_resent, send_failures, protect_failures, nack_unknown, nack_budget,
-        queue_overflows, system_calls, trains, waits, batches, processed;
+        queue_overflows, system_calls, trains, waits, batches, turns, padding_bytes, pending, packets_probed, processed;
 };
 
 struct viewer {
@@ -68,6 +81,9 @@ struct viewer {
     uint8_t rtx_type;
     uint16_t picture_shift, base_shift;
     struct counters *counters;
+    struct departures *departures; /* of the viewer's transport; NULL: its packets have no transport-wide numbers */
+    uint32_t *numbers;             /* of those that may be sent again as they were, by place in the history */
+    int probe_debt;                /* bytes that a probe has asked for and not been given */
     int64_t resend_window_ms;
     int resend_budget;
     struct lane *lane;
@@ -78,9 +94,10 @@ struct viewer {
     struct viewer *next_behind;
 };
 
-/* Where a packet has its picture numbers (picture_ids.py), counted from its start; 0: nowhere. */
+/* Where a packet has its picture numbers (picture_ids.py) and its transport-wide number, counted from its start; 0:
+ * nowhere. */
 struct marks {
-    uint16_t picture_at, base_at;
+    uint16_t picture_at, base_at, transport_at;
     uint8_t wide;
 };
 
@@ -88,12 +105,9 @@ struct stored {
     int64_t sequence;
     uint32_t timestamp;
     uint16_t size, payload_size, capacity;
+    uint8_t padding, waits; /* bytes at the end of the body; whether its first sending is still to come */
     struct marks marks;
     uint8_t *body;
-};
-
-struct pending {
-    const struct stored *packet;
 };
 
 struct lane {
@@ -101,12 +115,14 @@ struct lane {
     int count, capacity;
     int64_t highest;
     struct stored history[HISTORY];
-    struct pending pending[MAX_PENDING];
-    int pending_count;
+    struct stored *pending[MAX_PENDING]; /* a ring */
+    int pending_first, pending_count;
+    int64_t next_turn_ns;
+    int busy; /* whether it is in the list that `next_busy` makes */
     struct lane *next_busy;
 };
 
-enum kind { PACKET, STORE, ATTACH, BEGIN, DETACH, MOVE, RESEND, DISCARD };
+enum kind { PACKET, STORE, ATTACH, BEGIN, DETACH, MOVE, RESEND, PROBE, DISCARD };
 
 struct job {
     struct job *next;
@@ -124,14 +140,16 @@ struct job {
 };
 
 struct plane {
-    int fd, gso, stopping, urgent, queued;
-    int64_t window_ns;
+    int fd, gso, padding, stopping, urgent, queued;
+    int64_t window_ns, next_turn_ns; /* the latter 0 when nothing waits for its turn */
+    int64_t next_pace_ns;            /* when those in `behind` are looked after */
+    int64_t now_us;                  /* when what is being encrypted is taken to leave */
     protect_function protect;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t filled;
     struct job *head, **tail;
-    struct timespec deadline;
+    int64_t deadline_ns;
     struct totals totals;
     struct lane *busy;
     struct viewer *behind;
@@ -240,8 +258,9 @@ static void shift_pictures(uint8_t *packet, const struct marks *marks, const str
 
 /* Makes a packet one of the stream of retransmissions, behind its old number (RFC 4588, section 4); its new size. */
 static int wrap(uint8_t *packet, const struct stored *stored, struct viewer *viewer) {
-    uint8_t *payload = packet + stored->size - stored->payload_size;
-    memmove(payload + 2, payload, stored->payload_size);
+    size_t behind = (size_t)stored->payload_size + stored->padding;
+    uint8_t *payload = packet + stored->size - behind;
+    memmove(payload + 2, payload, behind);
     memcpy(payload, packet + 2, 2);
     packet[1] = (uint8_t)((packet[1] & 0x80) | viewer->rtx_type);
     put16(packet + 2, (uint16_t)++viewer->counters->rtx_sequence);
@@ -259,6 +278,37 @@ static uint32_t viewer_timestamp(const struct viewer *viewer, const struct store
     return timestamp + viewer->timestamp_offset;
 }
 
+/* The latest packet that the viewer can have been sent. */
+static int64_t latest_sent(const struct viewer *viewer) {
+    return viewer->next >= 0 ? viewer->next - 1 : viewer->lane->highest;
+}
+
+/* What the viewer's memory says of a packet's transport-wide number when it is the number's: which cycle of the memory
+ * the packet is of, never 0, above the number. */
+static uint32_t numbered(int64_t sequence, uint16_t number) {
+    return ((uint32_t)(sequence / RESENDABLE) % 0xFFFF + 1) << 16 | number;
+}
+
+/* Whether a packet that is sent again as it was can have the number that it had. */
+static int remembers(const struct viewer *viewer, const struct stored *stored) {
+    if (!viewer->numbers || !stored->marks.transport_at) return 1;
+    return viewer->numbers[stored->sequence & (RESENDABLE - 1)] >> 16 == numbered(stored->sequence, 0) >> 16;
+}
+
+/* Writes a packet's transport-wide number: a new one, unless it has one already and goes out as it was. */
+static void write_number(struct plane *plane, struct viewer *viewer, const struct stored *stored, uint8_t *packet,
+                         int length) {
+    uint16_t number;
+    uint32_t *known = viewer->numbers ? &viewer->numbers[stored->sequence & (RESENDABLE - 1)] : NULL;
+    if (known && remembers(viewer, stored)) {
+        number = (uint16_t)*known;
+    } else {
+        number = departures_add(viewer->departures, plane->now_us, (unsigned)length);
+        if (known) *known = numbered(stored->sequence, number);
+    }
+    put16(packet + stored->marks.transport_at, number);
+}
+
 /* Encrypts a packet for a viewer behind what waits in the arena, as a part of the viewer's train where it fits. */
 static int emit(struct plane *plane, struct viewer *viewer, const struct stored *stored, int again,
                 struct mmsghdr **train) {
@@ -274,7 +324,14 @@ static int emit(struct plane *plane, struct viewer *viewer, const struct stored 
     put32(packet + 8, viewer->ssrc);
     if (viewer->picture_shift | viewer->base_shift) shift_pictures(packet, &stored->marks, viewer);
     int length = stored->size;
-    if (again && viewer->rtx_type) length = wrap(packet, stored, viewer);
+    if (again && viewer->rtx_type) {
+        length = wrap(packet, stored, viewer);
+    } else if (!viewer->rtx_type && stored->padding) {
+        /* What such a viewer is sent again must be what it was sent, by whichever plane (see forwarder.py). */
+        length -= stored->padding;
+        packet[0] &= (uint8_t)~0x20;
+    }
+    if (viewer->departures && stored->marks.transport_at) write_number(plane, viewer, stored, packet, length);
     if (plane->protect(viewer->srtp, packet, &length)) {
         plane->totals.protect_failures++;
         return 0;
@@ -335,42 +392,108 @@ static void count_sent(struct plane *plane, struct viewer *viewer, const struct 
     viewer->counters->octets += stored->payload_size;
 }
 
-static void flush_lane(struct plane *plane, struct lane *lane) {
+static struct stored *pending_at(const struct lane *lane, int index) {
+    return lane->pending[(lane->pending_first + index) & (MAX_PENDING - 1)];
+}
+
+/* Makes a packet longer that nobody has been sent yet, for those whose retransmissions have a stream of their own. */
+static void pad(struct plane *plane, struct stored *packet, int size) {
+    int more = size - packet->size;
+    if (!more) return;
+    memset(packet->body + packet->size, 0, (size_t)more - 1);
+    packet->body[size - 1] = (uint8_t)more;
+    packet->body[0] |= 0x20;
+    packet->padding = (uint8_t)more;
+    packet->size = (uint16_t)size;
+    plane->totals.padding_bytes += (uint64_t)more;
+}
+
+/* Among the next `count` packets, gives those that follow each other and are nearly equal the same size. The last one of
+ * a train may be shorter as it is. */
+static void even_out(struct plane *plane, struct lane *lane, int count) {
+    for (int begin = 0; begin < count;) {
+        int least = pending_at(lane, begin)->size, most = least, end = begin;
+        while (end < count) {
+            const struct stored *next = pending_at(lane, end);
+            int low = next->size < least ? next->size : least, high = next->size > most ? next->size : most;
+            if (high - low > MAX_PADDING || (next->body[0] & 0x20)) break;
+            least = low;
+            most = high;
+            end++;
+        }
+        /* One that is much shorter ends the train; where there is none, the last of these need not be padded. */
+        int tail = end < count && pending_at(lane, end)->size <= most;
+        int last = tail ? end : end - 1;
+        for (int i = begin; i < last; i++) pad(plane, pending_at(lane, i), most);
+        begin = tail ? end + 1 : end > begin ? end : begin + 1;
+    }
+}
+
+static void send_pending(struct plane *plane, struct lane *lane, int count) {
+    if (plane->gso && plane->padding && lane->count && count > 1) even_out(plane, lane, count);
     for (int v = 0; v < lane->count; v++) {
         struct viewer *viewer = lane->viewers[v];
         struct mmsghdr *train = NULL;
-        for (int p = 0; p < lane->pending_count; p++) {
-            const struct pending *pending = &lane->pending[p];
-            if (viewer->first < 0 || pending->packet->sequence < viewer->first) continue;
-            /* Who catches up gets it in its turn. */
-            if (viewer->next >= 0 && pending->packet->sequence >= viewer->next) continue;
-            if (emit(plane, viewer, pending->packet, 0, &train)) count_sent(plane, viewer, pending->packet);
+        if (viewer->departures) plane->now_us = now_ns() / 1000;
+        for (int p = 0; p < count; p++) {
+            const struct stored *packet = pending_at(lane, p);
+            if (viewer->first < 0 || packet->sequence < viewer->first) continue;
+            /* Who catches up gets it out of the history. */
+            if (viewer->next >= 0 && packet->sequence >= viewer->next) continue;
+            if (emit(plane, viewer, packet, 0, &train)) count_sent(plane, viewer, packet);
         }
     }
-    lane->pending_count = 0;
+    for (int p = 0; p < count; p++) pending_at(lane, p)->waits = 0;
+    lane->pending_first += count;
+    lane->pending_count -= count;
+    plane->totals.pending -= (uint64_t)count;
+    plane->totals.turns++;
 }
 
-static void flush_lanes(struct plane *plane) {
-    while (plane->busy) {
-        struct lane *lane = plane->busy;
-        plane->busy = lane->next_busy;
-        lane->next_busy = NULL;
-        flush_lane(plane, lane);
+/* What waits in the lane goes out at once: its viewers are about to change. */
+static void flush_lane(struct plane *plane, struct lane *lane) {
+    if (lane && lane->pending_count) send_pending(plane, lane, lane->pending_count);
+}
+
+/* Gives each lane with packets its turn, if it is due; with `all`, whatever waits goes out. */
+static void flush_lanes(struct plane *plane, int all) {
+    int64_t now = now_ns(), next = 0;
+    struct lane **link = &plane->busy;
+    while (*link) {
+        struct lane *lane = *link;
+        if (lane->pending_count && (all || now >= lane->next_turn_ns)) {
+            int count = lane->pending_count / 8;
+            if (count < TURN_PACKETS) count = TURN_PACKETS;
+            if (all || count > lane->pending_count) count = lane->pending_count;
+            send_pending(plane, lane, count);
+            lane->next_turn_ns = now + (int64_t)(count < TURN_PACKETS ? count : TURN_PACKETS) * TURN_NS / TURN_PACKETS;
+        }
+        if (lane->pending_count) {
+            if (!next || lane->next_turn_ns < next) next = lane->next_turn_ns;
+            link = &lane->next_busy;
+        } else {
+            *link = lane->next_busy;
+            lane->busy = 0;
+        }
     }
+    plane->next_turn_ns = next;
     flush_messages(plane);
 }
 
 /* -- catching up -------------------------------------------------------------------------------------------------- */
 
-/* Sends what is due out of the history; whether the viewer has caught up. Nothing may be pending in its lane. */
+/* Sends what is due out of the history; whether the viewer has caught up. */
 static int catch_up(struct plane *plane, struct viewer *viewer, int64_t now) {
     struct lane *lane = viewer->lane;
     struct mmsghdr *train = NULL;
+    plane->now_us = now / 1000;
     if (viewer->next <= lane->highest - HISTORY) viewer->next = lane->highest - HISTORY + 1;
     for (; viewer->next <= lane->highest; viewer->next++) {
         const struct stored *stored = &lane->history[viewer->next & (HISTORY - 1)];
         /* What is missing may come yet, and is then sent at once. */
         if (!stored->body || stored->sequence != viewer->next) continue;
+        /* Its turn, before which it may yet be padded, is still to come. */
+        if (stored->waits) return 0;
         int32_t before = (int32_t)(viewer->until - stored->timestamp);
         if (viewer->speed && before > 0) {
             int64_t media = ((int64_t)(uint32_t)(viewer->until - viewer->since) - before) / viewer->speed;
@@ -391,6 +514,7 @@ static void catch_up_all(struct plane *plane) {
         else
             link = &viewer->next_behind;
     }
+    plane->next_pace_ns = now + PACE_NS;
     flush_messages(plane);
 }
 
@@ -405,26 +529,25 @@ static void leave_behind(struct plane *plane, const struct viewer *viewer) {
 /* Keeps a packet in the history of its lane; NULL where that cannot be. */
 static struct stored *store(struct plane *plane, struct job *job) {
     struct lane *lane = job->lane;
-    struct stored *slot = &lane->history[job->sequence & (HISTORY - 1)];
     int64_t highest = job->sequence > lane->highest ? job->sequence : lane->highest;
+    if (job->sequence <= highest - HISTORY) return NULL;
+    struct stored *slot = &lane->history[job->sequence & (HISTORY - 1)];
+    /* It may have come late, after the lane was made: what has been sent must stay what it was. */
+    if (job->kind == STORE && slot->body && slot->sequence == job->sequence) return slot;
     /* Older than that, only what came since the latest keyframe is of use. */
     struct stored *old = &lane->history[(highest - RESENDABLE) & (HISTORY - 1)];
-    /* What is pending points into the history, which must not be written over before it is sent. */
-    for (int p = 0; p < lane->pending_count; p++) {
-        if (lane->pending[p].packet == slot || lane->pending[p].packet == old) {
-            flush_lanes(plane);
-            break;
-        }
-    }
+    /* What is pending is in the history, and must not be written over before it is sent. */
+    if (slot->waits || old->waits) flush_lane(plane, lane);
     if (old != slot && old->body && old->sequence <= highest - RESENDABLE && old->sequence < job->offset) {
         free(old->body);
         old->body = NULL;
         old->capacity = 0;
     }
-    if (slot->capacity < job->size) {
+    int needed = job->size + MAX_PADDING;
+    if (slot->capacity < needed) {
         free(slot->body);
-        slot->body = malloc(job->size);
-        slot->capacity = slot->body ? job->size : 0;
+        slot->body = malloc((size_t)needed);
+        slot->capacity = slot->body ? (uint16_t)needed : 0;
         if (!slot->body) return NULL;
     }
     memcpy(slot->body, job->data, job->size);
@@ -432,6 +555,8 @@ static struct stored *store(struct plane *plane, struct job *job) {
     slot->timestamp = job->timestamp;
     slot->size = job->size;
     slot->payload_size = job->payload_size;
+    slot->padding = 0;
+    slot->waits = 0;
     slot->marks = job->marks;
     lane->highest = highest;
     return slot;
@@ -440,21 +565,25 @@ static struct stored *store(struct plane *plane, struct job *job) {
 static void take_packet(struct plane *plane, struct job *job) {
     struct lane *lane = job->lane;
     if (job->sequence <= lane->highest - RESENDABLE) return;
-    if (lane->pending_count == MAX_PENDING) flush_lanes(plane);
+    if (lane->pending_count == MAX_PENDING) flush_lane(plane, lane);
     struct stored *slot = store(plane, job);
     if (!slot) return;
-    if (!lane->pending_count) {
+    slot->waits = 1;
+    lane->pending[(lane->pending_first + lane->pending_count++) & (MAX_PENDING - 1)] = slot;
+    plane->totals.pending++;
+    if (!lane->busy) {
+        lane->busy = 1;
         lane->next_busy = plane->busy;
         plane->busy = lane;
     }
-    lane->pending[lane->pending_count++] = (struct pending){slot};
 }
 
 static void take_resend(struct plane *plane, struct job *job) {
     struct viewer *viewer = job->viewer;
     struct lane *lane = viewer->lane;
     if (!lane) return;
-    int64_t now_ms = now_ns() / 1000000;
+    plane->now_us = now_ns() / 1000;
+    int64_t now_ms = plane->now_us / 1000;
     if (now_ms - viewer->resend_window_ms >= 1000) {
         viewer->resend_window_ms = now_ms;
         viewer->resend_budget = RESENDS_PER_SECOND;
@@ -466,8 +595,10 @@ static void take_resend(struct plane *plane, struct job *job) {
         /* The latest outgoing number that this viewer saw as `number`. */
         int64_t sequence = lane->highest - (int64_t)(uint16_t)(lane->highest + viewer->sequence_offset - number);
         struct stored *slot = &lane->history[sequence & (HISTORY - 1)];
-        int sent = viewer->first >= 0 && sequence >= viewer->first && (viewer->next < 0 || sequence < viewer->next);
-        if (!sent || sequence <= lane->highest - RESENDABLE || !slot->body || slot->sequence != sequence) {
+        int sent = viewer->first >= 0 && sequence >= viewer->first && sequence <= latest_sent(viewer);
+        /* Nobody can miss what nobody has been sent. */
+        if (!sent || sequence <= lane->highest - RESENDABLE || !slot->body || slot->sequence != sequence ||
+            slot->waits || !remembers(viewer, slot)) {
             plane->totals.nack_unknown++;
             continue;
         }
@@ -481,6 +612,34 @@ static void take_resend(struct plane *plane, struct job *job) {
             viewer->counters->resent++;
         }
     }
+}
+
+/* A burst of a probe: the latest packets again, as retransmissions, as many bytes as are asked for. */
+static void take_probe(struct plane *plane, struct job *job) {
+    struct viewer *viewer = job->viewer;
+    struct lane *lane = viewer->lane;
+    if (!lane || !viewer->departures || !viewer->rtx_type || viewer->first < 0) return;
+    int64_t latest = latest_sent(viewer), span = latest - viewer->first + 1;
+    if (span <= 0) return;
+    if (span > PROBE_HISTORY) span = PROBE_HISTORY;
+    struct mmsghdr *train = NULL;
+    plane->now_us = now_ns() / 1000;
+    viewer->probe_debt += job->size;
+    for (int i = 0; i < PROBE_PACKETS && viewer->probe_debt > 0; i++) {
+        int64_t sequence = latest - i % span;
+        struct stored *slot = &lane->history[sequence & (HISTORY - 1)];
+        if (!slot->body || slot->sequence != sequence || slot->waits || slot->size + 2 > MAX_PACKET) continue;
+        if (!emit(plane, viewer, slot, 1, &train)) continue;
+        viewer->probe_debt -= slot->size + 2;
+        plane->totals.packets_probed++;
+    }
+    if (viewer->probe_debt > 0) viewer->probe_debt = 0;
+    departures_probed(viewer->departures);
+}
+
+static void free_viewer(struct viewer *viewer) {
+    free(viewer->numbers);
+    free(viewer);
 }
 
 static void take_attach(struct plane *plane, struct job *job) {
@@ -498,6 +657,7 @@ static void take_attach(struct plane *plane, struct job *job) {
     if (job->viewer->next < 0) return;
     job->viewer->began_ns = now_ns();
     if (!catch_up(plane, job->viewer, job->viewer->began_ns)) {
+        if (!plane->behind) plane->next_pace_ns = job->viewer->began_ns + PACE_NS;
         job->viewer->next_behind = plane->behind;
         plane->behind = job->viewer;
     }
@@ -512,83 +672,103 @@ static void take_detach(struct plane *plane, struct job *job) {
         lane->viewers[viewer->index] = last;
         last->index = viewer->index;
     }
-    free(viewer);
+    free_viewer(viewer);
+}
+
+static void leave_busy(struct plane *plane, const struct lane *lane) {
+    struct lane **link = &plane->busy;
+    while (*link && *link != lane) link = &(*link)->next_busy;
+    if (*link) *link = lane->next_busy;
 }
 
 static void discard_lane(struct plane *plane, struct lane *lane) {
+    leave_busy(plane, lane);
     for (int i = 0; i < HISTORY; i++) free(lane->history[i].body);
     for (int v = 0; v < lane->count; v++) {
         leave_behind(plane, lane->viewers[v]);
-        free(lane->viewers[v]);
+        free_viewer(lane->viewers[v]);
     }
     free(lane->viewers);
     free(lane);
 }
 
-static void run_jobs(struct plane *plane, struct job *job) {
+static void run_jobs(struct plane *plane, struct job *job, int stopping) {
     uint64_t count = 0;
     while (job) {
         struct job *next = job->next;
-        if (job->kind != PACKET) flush_lanes(plane);
+        struct viewer *viewer = job->viewer;
         switch (job->kind) {
             case PACKET: take_packet(plane, job); break;
             case STORE: store(plane, job); break;
-            case ATTACH: take_attach(plane, job); break;
-            case BEGIN:
-                job->viewer->first = job->sequence;
-                job->viewer->sequence_offset = job->offset;
+            case ATTACH:
+                flush_lane(plane, job->lane);
+                take_attach(plane, job);
                 break;
-            case DETACH: take_detach(plane, job); break;
+            case BEGIN:
+                flush_lane(plane, viewer->lane);
+                viewer->first = job->sequence;
+                viewer->sequence_offset = job->offset;
+                break;
+            case DETACH:
+                flush_lane(plane, viewer->lane);
+                /* What is encrypted for it is under way before its end is told. */
+                flush_messages(plane);
+                take_detach(plane, job);
+                break;
             case MOVE:
-                job->viewer->fd = job->fd;
-                job->viewer->address = job->address;
-                job->viewer->address_size = job->address_size;
+                flush_messages(plane);
+                viewer->fd = job->fd;
+                viewer->address = job->address;
+                viewer->address_size = job->address_size;
                 break;
             case RESEND: take_resend(plane, job); break;
-            case DISCARD: discard_lane(plane, job->lane); break;
+            case PROBE: take_probe(plane, job); break;
+            case DISCARD:
+                flush_lane(plane, job->lane);
+                flush_messages(plane);
+                discard_lane(plane, job->lane);
+                break;
         }
         free(job);
         job = next;
         count++;
     }
-    flush_lanes(plane);
-    if (plane->behind) catch_up_all(plane);
+    flush_lanes(plane, stopping);
+    if (plane->behind && now_ns() >= plane->next_pace_ns) catch_up_all(plane);
     plane->totals.batches++;
     __atomic_add_fetch(&plane->totals.processed, count, __ATOMIC_RELEASE);
 }
 
-static struct timespec after(int64_t ns) {
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_nsec += ns;
-    at.tv_sec += at.tv_nsec / 1000000000;
-    at.tv_nsec %= 1000000000;
-    return at;
+/* Waits until there is something to do, with the lock held: jobs whose window is over, a turn that is due, or somebody to
+ * look after who catches up. */
+static void wait_for_work(struct plane *plane) {
+    while (!plane->stopping) {
+        if (plane->head && plane->urgent) return;
+        int64_t until = plane->head ? plane->deadline_ns : INT64_MAX;
+        if (plane->next_turn_ns && plane->next_turn_ns < until) until = plane->next_turn_ns;
+        if (plane->behind && plane->next_pace_ns < until) until = plane->next_pace_ns;
+        if (until == INT64_MAX) {
+            pthread_cond_wait(&plane->filled, &plane->lock);
+            continue;
+        }
+        struct timespec deadline = {until / 1000000000, until % 1000000000};
+        if (pthread_cond_timedwait(&plane->filled, &plane->lock, &deadline) == ETIMEDOUT) return;
+    }
 }
 
 static void *run(void *argument) {
     struct plane *plane = argument;
     pthread_mutex_lock(&plane->lock);
     for (;;) {
-        while (!plane->head && !plane->stopping && !plane->behind) pthread_cond_wait(&plane->filled, &plane->lock);
-        if (plane->behind) {
-            struct timespec due = after(PACE_NS);
-            while (!plane->head && !plane->stopping)
-                if (pthread_cond_timedwait(&plane->filled, &plane->lock, &due) == ETIMEDOUT) break;
-        }
         /* Others that come within the window go with the first one, unless something cannot wait. */
-        while (plane->head && !plane->urgent && !plane->stopping)
-            if (pthread_cond_timedwait(&plane->filled, &plane->lock, &plane->deadline) == ETIMEDOUT) break;
+        wait_for_work(plane);
         struct job *jobs = plane->head;
         int stopping = plane->stopping;
         plane->head = NULL;
         plane->tail = &plane->head;
         plane->urgent = plane->queued = 0;
         pthread_mutex_unlock(&plane->lock);
-        if (jobs)
-            run_jobs(plane, jobs);
-        else if (plane->behind)
-            catch_up_all(plane);
+        run_jobs(plane, jobs, stopping);
         if (stopping) return NULL;
         pthread_mutex_lock(&plane->lock);
     }
@@ -601,7 +781,7 @@ static void enqueue(struct plane *plane, struct job *job, int urgent) {
     *plane->tail = job;
     plane->tail = &job->next;
     plane->queued++;
-    if (first) plane->deadline = after(plane->window_ns);
+    if (first) plane->deadline_ns = now_ns() + plane->window_ns;
     int wake = first || (urgent && !plane->urgent);
     if (urgent) plane->urgent = 1;
     if (wake) pthread_cond_signal(&plane->filled);
@@ -616,13 +796,14 @@ static struct job *new_job(enum kind kind, size_t data) {
 
 /* -- what Python calls -------------------------------------------------------------------------------------------- */
 
-/* Whether this kernel knows trains is asked of `fd`. */
-struct plane *plane_open(int fd, void *protect, int64_t window_ns, int use_gso) {
+/* Whether this kernel knows trains is asked of `fd`; `padding` lets packets be padded to make trains longer. */
+struct plane *plane_open(int fd, void *protect, int64_t window_ns, int use_gso, int padding) {
     struct plane *plane = calloc(1, sizeof *plane);
     if (!plane) return NULL;
     plane->fd = fd;
     plane->protect = (protect_function)protect;
     plane->window_ns = window_ns;
+    plane->padding = padding;
     plane->tail = &plane->head;
     plane->arena = malloc((size_t)ARENA_PACKETS * SLOT);
     int segment = 0;
@@ -669,18 +850,22 @@ struct lane *plane_lane(void) {
 }
 
 /* `address` is a sockaddr; `first` is -1 when `plane_begin` will say. With `next` of 0 or more the viewer gets what the
- * lane has from there on, and catches up; `since`, `until` and `speed` are those of its haste, 0 where it has none. What
- * it returns is valid until `plane_detach`. */
+ * lane has from there on, and catches up; `since`, `until` and `speed` are those of its haste, 0 where it has none.
+ * `departures` is NULL where the transport has no numbers, and else outlives the viewer. What it returns is valid until
+ * `plane_detach`. */
 struct viewer *plane_attach(struct plane *plane, struct lane *lane, void *srtp, int fd, const void *address,
                             int address_size, uint32_t ssrc, int64_t first, int64_t sequence_offset, uint32_t timestamp_offset,
                             uint16_t picture_shift, uint16_t base_shift, uint8_t rtx_type, uint32_t rtx_ssrc,
-                            int64_t next, uint32_t since, uint32_t until, uint32_t speed, struct counters *counters) {
+                            int64_t next, uint32_t since, uint32_t until, uint32_t speed, struct counters *counters,
+                            struct departures *departures) {
     if (address_size <= 0 || (size_t)address_size > sizeof(struct sockaddr_storage)) return NULL;
     struct job *job = new_job(ATTACH, 0);
     struct viewer *viewer = calloc(1, sizeof *viewer);
-    if (!job || !viewer) {
+    uint32_t *numbers = departures && !(rtx_type & 0x7F) ? calloc(RESENDABLE, sizeof *numbers) : NULL;
+    if (!job || !viewer || (departures && !(rtx_type & 0x7F) && !numbers)) {
         free(job);
         free(viewer);
+        free(numbers);
         return NULL;
     }
     viewer->srtp = srtp;
@@ -700,6 +885,8 @@ struct viewer *plane_attach(struct plane *plane, struct lane *lane, void *srtp, 
     viewer->until = until;
     viewer->speed = speed;
     viewer->counters = counters;
+    viewer->departures = departures;
+    viewer->numbers = numbers;
     job->lane = lane;
     job->viewer = viewer;
     enqueue(plane, job, 0);
@@ -747,10 +934,11 @@ int plane_discard(struct plane *plane, struct lane *lane) {
 
 static struct job *packet_job(enum kind kind, struct lane *lane, const void *body, int size, int payload_size,
                               int64_t sequence, uint32_t timestamp, int picture_at, int wide, int base_at,
-                              int64_t keep) {
+                              int transport_at, int64_t keep) {
     if (size < 12 || size > MAX_PACKET || sequence < 0) return NULL;
     if (payload_size < 0 || payload_size > size - 12) return NULL;
     if (picture_at < 0 || picture_at + 1 + (wide != 0) > size || base_at < 0 || base_at + 1 > size) return NULL;
+    if (transport_at && (transport_at < 12 || transport_at + 2 > size - payload_size)) return NULL;
     struct job *job = new_job(kind, (size_t)size);
     if (!job) return NULL;
     job->lane = lane;
@@ -759,22 +947,22 @@ static struct job *packet_job(enum kind kind, struct lane *lane, const void *bod
     job->timestamp = timestamp;
     job->size = (uint16_t)size;
     job->payload_size = (uint16_t)payload_size;
-    job->marks = (struct marks){(uint16_t)picture_at, (uint16_t)base_at, (uint8_t)(wide != 0)};
+    job->marks = (struct marks){(uint16_t)picture_at, (uint16_t)base_at, (uint16_t)transport_at, (uint8_t)(wide != 0)};
     memcpy(job->data, body, (size_t)size);
     return job;
 }
 
-/* 0; -1 when the packet cannot be taken. Places of picture numbers are 0 where there is none; `keep` is the number
- * from which on packets are kept for those who catch up; `urgent`: what is queued goes out now. */
+/* 0; -1 when the packet cannot be taken. Places of numbers are 0 where there is none; `keep` is the number from which on
+ * packets are kept for those who catch up; `urgent`: what is queued goes out now. */
 int plane_forward(struct plane *plane, struct lane *lane, const void *body, int size, int payload_size,
-                  int64_t sequence, uint32_t timestamp, int picture_at, int wide, int base_at, int64_t keep,
-                  int urgent) {
+                  int64_t sequence, uint32_t timestamp, int picture_at, int wide, int base_at, int transport_at,
+                  int64_t keep, int urgent) {
     if (__atomic_load_n(&plane->queued, __ATOMIC_RELAXED) >= MAX_QUEUED) {
         plane->totals.queue_overflows++;
         return -1;
     }
     struct job *job = packet_job(PACKET, lane, body, size, payload_size, sequence, timestamp, picture_at, wide, base_at,
-                                 keep);
+                                 transport_at, keep);
     if (!job) return -1;
     enqueue(plane, job, urgent);
     return 0;
@@ -782,8 +970,9 @@ int plane_forward(struct plane *plane, struct lane *lane, const void *body, int 
 
 /* The same for a packet that was sent before the lane was made: it is kept, and sent to nobody. */
 int plane_store(struct plane *plane, struct lane *lane, const void *body, int size, int payload_size, int64_t sequence,
-                uint32_t timestamp, int picture_at, int wide, int base_at) {
-    struct job *job = packet_job(STORE, lane, body, size, payload_size, sequence, timestamp, picture_at, wide, base_at, 0);
+                uint32_t timestamp, int picture_at, int wide, int base_at, int transport_at) {
+    struct job *job = packet_job(STORE, lane, body, size, payload_size, sequence, timestamp, picture_at, wide, base_at,
+                                 transport_at, 0);
     if (!job) return -1;
     enqueue(plane, job, 0);
     return 0;
@@ -797,6 +986,17 @@ int plane_resend(struct plane *plane, struct viewer *viewer, const uint16_t *num
     job->viewer = viewer;
     job->size = (uint16_t)count;
     memcpy(job->data, numbers, (size_t)count * sizeof *numbers);
+    enqueue(plane, job, 1);
+    return 0;
+}
+
+/* A burst of so many bytes, sent now: what the viewer has been sent lately, as retransmissions. */
+int plane_probe(struct plane *plane, struct viewer *viewer, int bytes) {
+    if (bytes <= 0 || bytes > 0xFFFF) return -1;
+    struct job *job = new_job(PROBE, 0);
+    if (!job) return -1;
+    job->viewer = viewer;
+    job->size = (uint16_t)bytes;
     enqueue(plane, job, 1);
     return 0;
 }

@@ -9,20 +9,20 @@ import asyncio
 import socket
 from collections import deque
 from collections.abc import Iterable
-from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
 from cffi import FFI  # type: ignore[import-untyped]
 from structlog import get_logger
 
 from sfu_fleet import picture_ids
+from sfu_fleet.congestion.estimator import Controller
 from sfu_fleet.dtls import PROTECT, RtpContext
 from sfu_fleet.forwarder import Counters, DownTrack, Position, PythonPlane, Splice, Track
 from sfu_fleet.ice import Address, IceAgent, MediaSocket
 from sfu_fleet.metrics import Metrics
 from sfu_fleet.native.addresses import sockaddr
-from sfu_fleet.native.build import NotBuiltError, library
+from sfu_fleet.native.build import NotBuiltError, load
+from sfu_fleet.native.congestion import NativeCongestion, NativeDepartures
 from sfu_fleet.packet_format import PacketFormat
 from sfu_fleet.rtp import RtpPacket
 
@@ -33,8 +33,9 @@ REFRESH_S: Final = 0.1
 _INTERFACE: Final = """
 struct counters { uint64_t packets, octets, resent; uint32_t rtx_sequence; };
 struct totals { uint64_t packets_out, bytes_out, packets_resent, send_failures, protect_failures, nack_unknown,
-    nack_budget, queue_overflows, system_calls, trains, waits, batches, processed; };
-struct plane *plane_open(int fd, void *protect, int64_t window_ns, int use_gso);
+    nack_budget, queue_overflows, system_calls, trains, waits, batches, turns, padding_bytes, pending, packets_probed,
+    processed; };
+struct plane *plane_open(int fd, void *protect, int64_t window_ns, int use_gso, int padding);
 void plane_close(struct plane *);
 int plane_uses_trains(const struct plane *);
 void plane_totals(struct plane *, struct totals *);
@@ -42,19 +43,20 @@ struct lane *plane_lane(void);
 struct viewer *plane_attach(struct plane *, struct lane *, void *srtp, int fd, const char *address, int address_size,
     uint32_t ssrc, int64_t first, int64_t sequence_offset, uint32_t timestamp_offset, uint16_t picture_shift,
     uint16_t base_shift, uint8_t rtx_type, uint32_t rtx_ssrc, int64_t next, uint32_t since, uint32_t until,
-    uint32_t speed, struct counters *);
+    uint32_t speed, struct counters *, struct departures *);
 int plane_begin(struct plane *, struct viewer *, int64_t first, int64_t sequence_offset);
 int plane_detach(struct plane *, struct viewer *);
 int plane_move(struct plane *, struct viewer *, int fd, const char *address, int address_size);
 int plane_discard(struct plane *, struct lane *);
 int plane_forward(struct plane *, struct lane *, const char *body, int size, int payload_size, int64_t sequence,
-    uint32_t timestamp, int picture_at, int wide, int base_at, int64_t keep, int urgent);
+    uint32_t timestamp, int picture_at, int wide, int base_at, int transport_at, int64_t keep, int urgent);
 int plane_store(struct plane *, struct lane *, const char *body, int size, int payload_size, int64_t sequence,
-    uint32_t timestamp, int picture_at, int wide, int base_at);
+    uint32_t timestamp, int picture_at, int wide, int base_at, int transport_at);
 int plane_resend(struct plane *, struct viewer *, const uint16_t *numbers, int count);
+int plane_probe(struct plane *, struct viewer *, int bytes);
 """
 # Totals of the thread -> counters of `Traffic`, and -> reasons of drops.
-_TRAFFIC: Final = ("packets_out", "bytes_out", "packets_resent", "send_failures")
+_TRAFFIC: Final = ("packets_out", "bytes_out", "packets_resent", "packets_probed", "send_failures")
 _DROPS: Final = {
     "protect_failures": "srtp_protect",
     "nack_unknown": "nack_unknown",
@@ -65,11 +67,6 @@ _DROPS: Final = {
 log = get_logger(__name__)
 ffi: Any = FFI()
 ffi.cdef(_INTERFACE)
-
-
-@cache
-def _load(path: Path) -> Any:  # noqa: ANN401 - a cffi library
-    return ffi.dlopen(str(path))
 
 
 class _Lane:
@@ -85,7 +82,7 @@ class _Lane:
 
 
 class _Viewer:
-    """One down track on the thread. The thread uses `context` and `counters`, which live as long as this does."""
+    """One down track on the thread. The thread uses `context`, `counters` and `departures`: they live as long."""
 
     def __init__(
         self,
@@ -93,12 +90,14 @@ class _Viewer:
         lane: _Lane,
         context: RtpContext,
         counters: Any,  # noqa: ANN401 - a cffi struct
+        departures: NativeDepartures | None,
         remote: Address,
     ) -> None:
         self.track = track
         self.lane = lane
         self.context = context
         self.counters = counters
+        self.departures = departures
         self.remote = remote
         self.handle: Any = None
 
@@ -107,14 +106,20 @@ class NativePlane:
     """See `sfu_fleet.forwarder.PacketPlane`. `close` it before its socket."""
 
     def __init__(
-        self, media_socket: MediaSocket, metrics: Metrics, *, trains: bool = True, window_ns: int = WINDOW_NS
+        self,
+        media_socket: MediaSocket,
+        metrics: Metrics,
+        *,
+        trains: bool = True,
+        padding: bool = True,
+        window_ns: int = WINDOW_NS,
     ) -> None:
         """Start the thread.
 
         Raises:
             NotBuiltError: there is no native plane on this machine.
         """
-        self._lib = _load(library())
+        self._lib = load(ffi)
         self._metrics = metrics
         self._socket = media_socket
         self._python = PythonPlane(media_socket, metrics)
@@ -124,7 +129,9 @@ class NativePlane:
         self._by_agent: dict[IceAgent, set[DownTrack]] = {}
         media_socket.on_moved = self._moved
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            self._handle = self._lib.plane_open(probe.fileno(), ffi.cast("void *", PROTECT), window_ns, int(trains))
+            self._handle = self._lib.plane_open(
+                probe.fileno(), ffi.cast("void *", PROTECT), window_ns, int(trains), int(padding)
+            )
         if self._handle == ffi.NULL:
             raise NotBuiltError("the thread could not be started")
         self._lanes: dict[Track, dict[PacketFormat, _Lane]] = {}
@@ -171,7 +178,8 @@ class NativePlane:
         if 0 <= down.next < lane.since:
             self._fill(lane, track, down)
         _give_counters(down)
-        viewer = _Viewer(track, lane, outbound.rtp_context, down.counters, remote)
+        departures = down.departures if isinstance(down.departures, NativeDepartures) else None
+        viewer = _Viewer(track, lane, outbound.rtp_context, down.counters, departures, remote)
         haste = down.haste
         address = sockaddr(remote)
         viewer.handle = self._made(
@@ -193,6 +201,7 @@ class NativePlane:
                 down.next,
                 *((haste.since, haste.until, haste.speed) if haste is not None else (0, 0, 0)),
                 viewer.counters,
+                ffi.cast("struct departures *", departures.address if departures is not None else 0),
             )
         )
         self.queued += 1
@@ -292,6 +301,17 @@ class NativePlane:
         self.queued += 1
         return len(numbers)
 
+    def probe(self, track: Track, down: DownTrack, size: int) -> None:
+        """Send a burst of a probe."""
+        if down in self._streamed:
+            self._python.probe(track, down, size)
+        elif (viewer := self._viewers.get(down)) is not None:
+            self.queued += not self._lib.plane_probe(self._handle, viewer.handle, size)
+
+    def congestion(self) -> Controller:
+        """Make what estimates the way to one viewer, from a log that the thread writes."""
+        return NativeCongestion()
+
     def close(self) -> None:
         """Send what is queued and end the thread."""
         self._timer.cancel()
@@ -371,13 +391,14 @@ class NativePlane:
         return now["processed"]
 
 
-def _rewritten(track: Track, packet_format: PacketFormat, packet: RtpPacket) -> tuple[bytes, int, int, bool, int]:
-    """A packet in a format, the size of its payload, and where its picture numbers are as plane.c takes it."""
+def _rewritten(track: Track, packet_format: PacketFormat, packet: RtpPacket) -> tuple[bytes, int, int, bool, int, int]:
+    """A packet in a format, the size of its payload, and where its numbers are as plane.c takes it."""
     body, payload_size = packet_format.apply(packet)
     start = len(body) - payload_size
     marks = picture_ids.read(track.encoding, packet)
     picture_at = start + marks.picture_at if marks.picture_at >= 0 else 0
-    return body, payload_size, picture_at, marks.wide, start + marks.base_at if marks.base_at >= 0 else 0
+    base_at = start + marks.base_at if marks.base_at >= 0 else 0
+    return body, payload_size, picture_at, marks.wide, base_at, packet_format.transport_at(body)
 
 
 def _give_counters(down: DownTrack) -> None:

@@ -7,6 +7,13 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from sfu_fleet.recording.av1 import (
+    configuration,
+    low_overhead,
+    parse_sequence_header,
+    sequence_header_of,
+    temporal_unit,
+)
 from sfu_fleet.recording.bits import h264_size, vp8_size, vp9_size
 
 
@@ -172,10 +179,23 @@ def avc_configuration(sequence_set: bytes, picture_set: bytes) -> bytes:
     return record + b"\x01" + len(picture_set).to_bytes(2, "big") + picture_set
 
 
+def av1(payloads: Sequence[bytes]) -> Frame:
+    """RTP Payload Format For AV1. A temporal unit is one block, in the low-overhead format, without its delimiter."""
+    obus = temporal_unit(payloads)
+    if not obus:
+        raise ValueError("the unit is empty")
+    data = b"".join(low_overhead(obu) for obu in obus)
+    header = sequence_header_of(obus)
+    if header is None:
+        return Frame(data)
+    known = parse_sequence_header(header)
+    return Frame(data, Format(known.width, known.height, configuration(header)))
+
+
 def _octet(payload: bytes, position: int) -> int:
     if position >= len(payload):
         raise ValueError("a payload is truncated")
     return payload[position]
 
 
-DEPACKETIZERS: dict[str, Depacketizer] = {"vp8": vp8, "vp9": vp9, "h264": h264}
+DEPACKETIZERS: dict[str, Depacketizer] = {"vp8": vp8, "vp9": vp9, "h264": h264, "av1": av1}

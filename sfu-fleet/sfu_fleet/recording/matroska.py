@@ -12,12 +12,12 @@ import msgspec
 # Blocks count their time from their cluster's in 16 bits of milliseconds, so this must stay far below 32 s.
 CLUSTER_MS = 1_000
 
-_EBML, _SEGMENT, _SEEK_HEAD, _INFO, _TRACKS = 0x1A45DFA3, 0x18538067, 0x114D9B74, 0x1549A966, 0x1654AE6B
-_CLUSTER, _CUES, _VOID = 0x1F43B675, 0x1C53BB6B, 0xEC
+SEGMENT, INFO, TRACKS, CLUSTER = 0x18538067, 0x1549A966, 0x1654AE6B, 0x1F43B675
+_EBML, _SEEK_HEAD, _CUES, _VOID = 0x1A45DFA3, 0x114D9B74, 0x1C53BB6B, 0xEC
 _UNKNOWN_SIZE = b"\x01\xff\xff\xff\xff\xff\xff\xff"
 _MAX_CUES = 100_000
-_CODEC_IDS = {"vp8": "V_VP8", "vp9": "V_VP9", "h264": "V_MPEG4/ISO/AVC", "opus": "A_OPUS"}
-_WEBM = frozenset({"vp8", "vp9", "opus"})
+_CODEC_IDS = {"vp8": "V_VP8", "vp9": "V_VP9", "h264": "V_MPEG4/ISO/AVC", "av1": "V_AV1", "opus": "A_OPUS"}
+_WEBM = frozenset({"vp8", "vp9", "av1", "opus"})
 # Opus needs 80 ms to settle after a jump (RFC 7845, section 4.6); Matroska counts it in nanoseconds.
 _OPUS_PREROLL_NS = 80_000_000
 
@@ -30,6 +30,22 @@ class TrackEntry(msgspec.Struct, frozen=True):
     height: int = 0
     channels: int = 0
     private: bytes = b""
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """What is written when a file is finished.
+
+    Places are bytes: `segment_size_at` and `size` from the beginning of the file, the others from that of the segment's
+    content. `cues` are times in milliseconds with the places of their clusters.
+    """
+
+    segment_size_at: int
+    info_at: int
+    info_size: int
+    cue_track: int
+    cues: list[tuple[int, int]]
+    duration_ms: int
+    size: int
 
 
 def is_webm(encodings: list[str]) -> bool:
@@ -88,12 +104,12 @@ class MatroskaWriter:
                 _text(0x4282, "webm" if webm else "matroska"), _number(0x4287, 4), _number(0x4285, 2),
             )
         )  # fmt: skip
-        before_segment = element(_EBML, head) + _id(_SEGMENT)
+        before_segment = element(_EBML, head) + _id(SEGMENT)
         self._segment_size_at = len(before_segment)
         self._segment_at = self._segment_size_at + len(_UNKNOWN_SIZE)
         # Room for what is known only at the end: where the index is.
-        self._seek_head_size = len(self._seek_head(0, 0))
-        info = self._info()
+        self._seek_head_size = len(_seek_head(0, 0, 0))
+        info = _info(0)
         self._info_at = self._seek_head_size
         self._info_size = len(info)
         start = before_segment + _UNKNOWN_SIZE + _filler(self._seek_head_size) + info + self._track_list()
@@ -119,7 +135,7 @@ class MatroskaWriter:
             return
         if (self._cluster_has_keyframe or self._video is None) and len(self._cues) < _MAX_CUES:
             self._cues.append((self._cluster_at, self.size - self._segment_at))
-        whole = element(_CLUSTER, _number(0xE7, self._cluster_at) + b"".join(self._cluster))
+        whole = element(CLUSTER, _number(0xE7, self._cluster_at) + b"".join(self._cluster))
         self._file.write(whole)
         self.size += len(whole)
         self._cluster.clear()
@@ -128,40 +144,59 @@ class MatroskaWriter:
     def finish(self) -> None:
         """Write the index and the duration. The file is a good one without, but players seek faster with."""
         self.flush()
-        cues_at = self.size - self._segment_at
-        cue_track = 1 if self._video is None else self._video + 1
-        points = b"".join(
-            element(0xBB, _number(0xB3, at) + element(0xB7, _number(0xF7, cue_track) + _number(0xF1, position)))
-            for at, position in self._cues
-        )
-        cues = element(_CUES, points) if points else b""
-        self._file.write(cues)
-        self.size += len(cues)
-        if cues:
-            self._file.seek(self._segment_at)
-            self._file.write(self._seek_head(self._info_at, cues_at))
-        self._file.seek(self._segment_at + self._info_at)
-        self._file.write(self._info())
-        self._file.seek(self._segment_size_at)
-        self._file.write(_size(self.size - self._segment_at, 8))
-        self._file.seek(self.size)
-
-    def _info(self) -> bytes:
-        # Before the end the duration is not known, and its place is kept by something that says nothing.
-        duration = _real(0x4489, float(self.duration_ms)) if self.duration_ms else _filler(11)
-        scale = _number(0x2AD7B1, 1_000_000)
-        return element(_INFO, scale + _text(0x4D80, "Headrace") + _text(0x5741, "Headrace") + duration)
-
-    def _seek_head(self, info_at: int, cues_at: int) -> bytes:
-        tracks_at = info_at + self._info_size if info_at else 0
-        entries = ((_INFO, info_at), (_TRACKS, tracks_at), (_CUES, cues_at))
-        return element(
-            _SEEK_HEAD,
-            b"".join(element(0x4DBB, element(0x53AB, _id(name)) + _number(0x53AC, at, 8)) for name, at in entries),
+        self.size = write_ending(
+            self._file,
+            Ending(
+                segment_size_at=self._segment_size_at,
+                info_at=self._info_at,
+                info_size=self._info_size,
+                cue_track=1 if self._video is None else self._video + 1,
+                cues=self._cues,
+                duration_ms=self.duration_ms,
+                size=self.size,
+            ),
         )
 
     def _track_list(self) -> bytes:
-        return element(_TRACKS, b"".join(_entry(number, track) for number, track in enumerate(self._tracks, 1)))
+        return element(TRACKS, b"".join(_entry(number, track) for number, track in enumerate(self._tracks, 1)))
+
+
+def write_ending(file: BinaryIO, ending: Ending) -> int:
+    """Write the index behind the last cluster, then fill in what the header left open; the size of the file."""
+    segment_at = ending.segment_size_at + len(_UNKNOWN_SIZE)
+    cues_at = ending.size - segment_at
+    points = b"".join(
+        element(0xBB, _number(0xB3, at) + element(0xB7, _number(0xF7, ending.cue_track) + _number(0xF1, position)))
+        for at, position in ending.cues[:_MAX_CUES]
+    )
+    cues = element(_CUES, points) if points else b""
+    file.seek(ending.size)
+    file.write(cues)
+    size = ending.size + len(cues)
+    if cues:
+        file.seek(segment_at)
+        file.write(_seek_head(ending.info_at, ending.info_size, cues_at))
+    file.seek(segment_at + ending.info_at)
+    file.write(_info(ending.duration_ms))
+    file.seek(ending.segment_size_at)
+    file.write(_size(size - segment_at, 8))
+    file.seek(size)
+    return size
+
+
+def _info(duration_ms: int) -> bytes:
+    # Before the end the duration is not known, and its place is kept by something that says nothing.
+    duration = _real(0x4489, float(duration_ms)) if duration_ms else _filler(11)
+    scale = _number(0x2AD7B1, 1_000_000)
+    return element(INFO, scale + _text(0x4D80, "Headrace") + _text(0x5741, "Headrace") + duration)
+
+
+def _seek_head(info_at: int, info_size: int, cues_at: int) -> bytes:
+    entries = ((INFO, info_at), (TRACKS, info_at + info_size), (_CUES, cues_at))
+    return element(
+        _SEEK_HEAD,
+        b"".join(element(0x4DBB, element(0x53AB, _id(name)) + _number(0x53AC, at, 8)) for name, at in entries),
+    )
 
 
 def _filler(size: int) -> bytes:

@@ -92,6 +92,11 @@ class Pipeline:
         return self._writer.duration_ms / 1_000 if self._writer else 0.0
 
     @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self._writer.size if self._writer else 0
+
+    @property
     def dropped_frames(self) -> int:
         """Frames of video that were incomplete, or that came between a loss and the next keyframe."""
         return self._dropped_before + (self._frames.dropped if self._frames else 0)

@@ -58,7 +58,7 @@ class RecordingTap:
     def ended(self) -> None:
         """The stream is over: nobody is left to be asked for a keyframe."""
         self._current = None
-        self._writer.stop()
+        self._writer.stop("stream_ended")
 
     def need_keyframe(self, name: str) -> None:
         """The writer can use nothing of a layer until it sends a keyframe."""

@@ -9,12 +9,14 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 
 import msgspec
 from structlog import get_logger
 
+from sfu_fleet.recording.folder import RecordingFolder
 from sfu_fleet.recording.pipeline import Media, Pipeline, Plan, Report
-from sfu_fleet.recording.storage import Recording, Storage
+from shared.state.recordings import Recording, RecordingEnd, RecordingState
 
 # Some seconds of a stream, about 10 MB: a disk that is slower for longer costs a gap in the file.
 MAX_WAITING = 8_192
@@ -25,21 +27,39 @@ IDLE_S = 1.0
 log = get_logger(__name__)
 
 
+class Limits(msgspec.Struct, frozen=True):
+    """Where a recording ends by itself, within a second of the limit; 0 is no limit."""
+
+    longest_s: float = 0.0
+    largest_bytes: int = 0
+
+    def reached(self, pipeline: Pipeline) -> RecordingEnd:
+        """Which of them is reached, if any."""
+        if self.longest_s and pipeline.duration_s >= self.longest_s:
+            return "longest"
+        return "largest" if self.largest_bytes and pipeline.size >= self.largest_bytes else ""
+
+
 class RecordingWriter:
-    """`on_end` is called on the writer's thread, with the state that the recording ended in."""
+    """`on_end` is called on the writer's thread, with the recording as it ended: in `state_after`, or failed."""
 
     def __init__(
         self,
         recording: Recording,
-        storage: Storage,
+        folder: RecordingFolder,
         plan: Plan,
+        limits: Limits,
         *,
+        state_after: RecordingState,
         need_keyframe: Callable[[str], None],
         on_end: Callable[[Recording], None],
     ) -> None:
         self._recording = recording
-        self._storage = storage
+        self._folder = folder
         self._plan = plan
+        self._limits = limits
+        self._state_after = state_after
+        self._end: RecordingEnd = ""
         self._need_keyframe = need_keyframe
         self._on_end = on_end
         self._waiting: deque[Media | Report] = deque()
@@ -59,36 +79,41 @@ class RecordingWriter:
         self._waiting.append(item)
         return True
 
-    def stop(self) -> None:
-        """Write what is queued, finish the file, end. Does not wait for it."""
+    def stop(self, end: RecordingEnd) -> None:
+        """Write what is queued, finish the file, end. Does not wait for it; `end` says why."""
+        self._end = self._end or end
         self._stopping.set()
 
     def _run(self) -> None:
         recording = msgspec.structs.replace(self._recording, state="failed")
         try:
-            with self._storage.create(self._recording) as file:
+            with self._folder.create(self._recording) as file:
                 pipeline = Pipeline(self._plan, file, self._need_keyframe)
                 self._work(pipeline)
                 pipeline.finish()
-                size = file.tell()
-            recording = msgspec.structs.replace(
-                recording,
-                state="complete" if pipeline.frames_written else "failed",
-                duration_s=round(pipeline.duration_s, 3),
-                bytes=size,
-                dropped_frames=pipeline.dropped_frames,
-            )
-            self._storage.note(recording)
+                recording = msgspec.structs.replace(
+                    recording,
+                    state=self._state_after if pipeline.frames_written else "failed",
+                    duration_s=round(pipeline.duration_s, 3),
+                    bytes=file.tell(),
+                    dropped_frames=pipeline.dropped_frames,
+                )
+                # Before the lock goes with the file: nobody is to take it for one that was left.
+                recording = self._folder.note(self._ended(recording))
         except Exception:
             # Whatever it is, a full disk included, costs the recording and nothing else.
             log.exception("recording_failed", recording=recording.id, room=recording.room)
+            recording = self._ended(msgspec.structs.replace(recording, state="failed"))
             with suppress(OSError):
-                self._storage.note(recording)
+                recording = self._folder.note(recording)
         finally:
             self._stopping.set()
             self._waiting.clear()
             log.info("recording_ended", recording=recording.id, room=recording.room, state=recording.state)
             self._on_end(recording)
+
+    def _ended(self, recording: Recording) -> Recording:
+        return msgspec.structs.replace(recording, ended_at=datetime.now(UTC), end=self._end)
 
     def _work(self, pipeline: Pipeline) -> None:
         heard_at = time.monotonic()
@@ -100,6 +125,9 @@ class RecordingWriter:
             elif time.monotonic() - heard_at >= IDLE_S:
                 pipeline.idle()
                 heard_at = time.monotonic()
+            if not stopping and (reached := self._limits.reached(pipeline)):
+                self.stop(reached)
+                return
             if stopping:
                 return
 

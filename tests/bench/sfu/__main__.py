@@ -1,287 +1,219 @@
 """What one core of an SFU worker forwards: one publisher, many viewers with ICE, DTLS and SRTP, both packet planes.
 
 The worker is alone on one core; publisher, viewers and Valkey are on the other. Beside it, in the same run and on the
-worker's core, the machine's own bound: encrypting and sending the same packets in a C loop that does nothing else.
-Run with `python -m tests.bench.sfu`. The last line is one JSON object.
+worker's core, Janus with the same viewers and the same stream, and the machine's own bound: encrypting and sending the
+same packets in a C loop that does nothing else. Run with `python -m tests.bench.sfu`. The last line is one JSON object.
 """
 
 import argparse
 import asyncio
 import json
 import os
-import secrets
-import socket
-import struct
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import httpx
-import msgspec
-from aiortc.rtcdtlstransport import RTCCertificate
-
-from sfu_fleet.dtls import PROTECT, RtpContext, SrtpKeys
-from shared.security.keys import KeyRing
-from shared.security.tokens import AUDIENCE_SFU, Claims, Grant, Tokens
 from shared.stack.prerequisites import raise_descriptor_limit
-from shared.stack.stack import LocalStack
 from tests.bench import machine
-from tests.bench.signaling.sampling import Cores, Sampler, resident_kb
-from tests.conftest import child_environ
-from tests.sfu_fleet.peer import Peer
+from tests.bench.signaling.sampling import Cores
 
-from .native import ffi, load
-from .stream import Frames, Publisher, record
-from .viewers import Control, Viewer, Witness, keep_alive
+from . import janus, network, report
+from .bound import LONG_TRAINS, Bound, bound, same_traffic
+from .cells import Bench, Cell, best_of, carried, cheapest_of
+from .stream import Frames, record
+from .worker import Worker
 
-ROOM: Final = "bench"
-WITNESSES: Final = 4
-JOINS_AT_ONCE: Final = 8
-SETTLING_S: Final = 0.5
-_AES_256_GCM: Final = 8
+_BOUND_VIEWERS = 200
+# Of the viewers that another bitrate's cost per packet lets expect, so many are tried first.
+_CAUTION = 0.85
 
 
-class Cell(msgspec.Struct, frozen=True):
-    """What came of one number of viewers."""
+class Run:
+    """One run of the benchmark: what it measures with, and what it has found."""
 
-    viewers: int
-    packets_per_second: float
-    worker_cores: float
-    rest_cores: float
-    foreign_cores: float
-    lost: int
-    p50_ms: float
-    p95_ms: float
-    p99_ms: float
+    def __init__(self, arguments: argparse.Namespace, cores: Cores) -> None:
+        self._seconds: float = arguments.seconds
+        self._explore: bool = not arguments.fixed
+        self._rooms: int = arguments.rooms
+        self._cores = cores
+        self.frames = {kbps: record(kbps * 1000) for kbps in arguments.kbps}
+        self._kbps: int = arguments.kbps[0]
 
     @property
-    def packets_per_cpu_second(self) -> float:
-        """Packets that arrived at viewers for each second of the worker's processor time."""
-        return self.packets_per_second / self.worker_cores if self.worker_cores else 0.0
+    def stream(self) -> Frames:
+        """What is sent unless a cell says otherwise."""
+        return self.frames[self._kbps]
 
+    def bound(self, trains: list[tuple[int, int]], *, viewers: int = _BOUND_VIEWERS, gso: bool) -> Bound:
+        """The bound for some traffic."""
+        return bound(self._cores, trains, viewers=viewers, gso=gso, seconds=min(3.0, self._seconds / 2))
 
-class Bench:
-    """One worker with one plane, and its viewers so far."""
-
-    def __init__(self, plane: str, cores: Cores, frames: Frames) -> None:
-        self.plane = plane
-        self._cores = cores
-        self._frames = frames
-        self._viewers: list[Viewer] = []
-        self._witnesses: list[Witness] = []
-        self._certificate = RTCCertificate.generateCertificate()
-        self.join_cpu_ms = 0.0
-        self.kb_per_viewer = 0.0
-        self._pid = 0
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator["Bench"]:
-        """Start the worker and its publisher."""
-        environ = {**child_environ(), "HEADRACE_SFU_PLANE": self.plane, "HEADRACE_SFU_CAPACITY_PPS": "100000000"}
+    async def janus(self, counts: list[int]) -> dict[str, Any]:
+        """Janus at each number of viewers and at the most it carries; its best figure without loss."""
         async with AsyncExitStack() as running:
-            enter = running.enter_async_context
-            folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
-            stack = await enter(LocalStack(folder, workers=1, mongod=False, environ=environ, report=lambda _: None))
-            self._pid = stack.process("worker-1").pid
-            machine.pin(self._pid, {self._cores.server})
-            machine.pin(stack.process("valkey").pid, {self._cores.rest})
-            tokens = Tokens(KeyRing.from_jwks(stack.jwt_keys))
-
-            def token(name: str) -> str:
-                claims = Claims(sub=name, room=ROOM, grants=frozenset({Grant.CONTROL}))
-                return tokens.sign(claims, audience=AUDIENCE_SFU, lifetime_s=600)
-
-            http = await enter(httpx.AsyncClient(base_url=stack.workers[0].url, timeout=30))
-            self._control = Control(http, token, ROOM)
-            self._sinks = load().sinks_open(self._cores.rest)
-            running.callback(load().sinks_close, self._sinks)
-            peer = Peer(certificate=self._certificate)
-            await self._control.publish(peer)
-            self._publisher = Publisher(peer, self._frames)
-            alive = asyncio.create_task(keep_alive(self._viewers))
-            self._empty_kb = resident_kb([self._pid])
+            target = await running.enter_async_context(janus.Janus.running(network.ADDRESS, self._cores.server))
+            bench = await running.enter_async_context(Bench.of(target, self._cores))
+            cells: list[Cell] = []
             try:
-                yield self
-            finally:
-                alive.cancel()
-                await asyncio.gather(alive, return_exceptions=True)
-                for witness in self._witnesses:
-                    witness.close()
-                for viewer in self._viewers:
-                    if viewer.sock is not None:
-                        viewer.sock.close()
-
-    async def measure(self, count: int, seconds: float) -> Cell:
-        """Have that many viewers and send to them for so long."""
-        await self._grow(count)
-        await self._publisher.run(1.0)
-        await asyncio.sleep(SETTLING_S)
-        for witness in self._witnesses:
-            witness.delays_ms.clear()
-        arrived = self._arrived()
-        sampler = Sampler({"worker": [self._pid], "rest": [os.getpid()]}, self._cores)
-        sent = await self._publisher.run(seconds)
-        await asyncio.sleep(SETTLING_S)
-        window_s = seconds + SETTLING_S
-        sample = sampler.sample(window_s)
-        got = self._arrived() - arrived
-        delays = sorted(delay for witness in self._witnesses for delay in witness.delays_ms) or [float("nan")]
-        return Cell(
-            viewers=len(self._viewers),
-            packets_per_second=got / seconds,
-            worker_cores=sample.of("worker") * window_s / seconds,
-            rest_cores=sample.of("rest"),
-            foreign_cores=sample.foreign(self._cores),
-            lost=sent * len(self._viewers) - got,
-            p50_ms=machine.percentile(delays, 50),
-            p95_ms=machine.percentile(delays, 95),
-            p99_ms=machine.percentile(delays, 99),
-        )
-
-    async def _grow(self, count: int) -> None:
-        new = count - len(self._viewers)
-        if new <= 0:
-            return
-        before = machine.cpu_seconds([self._pid])
-        at_once = asyncio.Semaphore(JOINS_AT_ONCE)
-
-        async def join() -> Viewer:
-            async with at_once:
-                viewer = Viewer(certificate=self._certificate)
-                await self._control.view(viewer, f"v{secrets.token_hex(6)}")
-                return viewer
-
-        for viewer in await asyncio.gather(*(join() for _ in range(new))):
-            if len(self._witnesses) < WITNESSES:
-                self._witnesses.append(Witness(viewer))
-            else:
-                load().sinks_add(self._sinks, viewer.release().fileno())
-            self._viewers.append(viewer)
-        self.join_cpu_ms = (machine.cpu_seconds([self._pid]) - before) * 1000 / new
-        self.kb_per_viewer = (resident_kb([self._pid]) - self._empty_kb) / len(self._viewers)
-
-    def _arrived(self) -> int:
-        return int(load().sinks_packets(self._sinks)) + sum(witness.packets for witness in self._witnesses)
-
-
-def bound(cores: Cores, *, viewers: int, train: int, seconds: float) -> float:
-    """Packets a second that the worker's core encrypts and sends when it does nothing else; `train` 0: one by one."""
-    sinks = load().sinks_open(cores.rest)
-    sockets, addresses = [], b""
-    for _ in range(viewers):
-        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2 * 1024 * 1024)
-        sock.bind(("127.0.0.1", 0))
-        load().sinks_add(sinks, sock.fileno())
-        sockets.append(sock)
-        address = socket.inet_aton("127.0.0.1")
-        addresses += struct.pack("=H", socket.AF_INET) + struct.pack("!H", sock.getsockname()[1]) + address + bytes(8)
-    contexts = [RtpContext(SrtpKeys(_AES_256_GCM, "", b"", secrets.token_bytes(44))) for _ in range(viewers)]
-    handles = ffi.new("void *[]", [ffi.cast("void *", context.address) for context in contexts])
-    held = ffi.from_buffer(addresses)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.setblocking(False)
-        sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * 1024 * 1024)
-        job = ffi.new("struct bound *")
-        job.fd, job.core, job.viewers, job.packets = sender.fileno(), cores.server, viewers, max(1, train)
-        job.size, job.trains, job.seconds = 1_165, int(train > 0), seconds
-        job.protect, job.contexts, job.addresses = ffi.cast("void *", PROTECT), handles, ffi.cast("void *", held)
-        load().bound_run(job)
-    load().sinks_close(sinks)
-    for sock in sockets:
-        sock.close()
-    return float(job.sent) / float(job.cpu_seconds)
-
-
-def _row(name: str, cell: Cell) -> str:
-    per_cpu, share = cell.packets_per_cpu_second, cell.lost / max(1.0, cell.lost + cell.packets_per_second)
-    return (
-        f"{name:8} {cell.viewers:8,} {cell.packets_per_second:12,.0f} {per_cpu:12,.0f} {cell.worker_cores:7.2f}"
-        f" {cell.rest_cores:6.2f} {cell.foreign_cores:6.2f} {cell.lost:9,} {cell.p50_ms:8.2f} {cell.p95_ms:8.2f}"
-        f" {cell.p99_ms:8.2f}{'  worker saturated' if cell.worker_cores > 0.95 else ''}"
-        f"{'  LOSS' if share > 0.001 else ''}"
-    )
-
-
-async def _planes(
-    arguments: argparse.Namespace, cores: Cores, frames: Frames, bounds: dict[str, float]
-) -> dict[str, Any]:
-    results: dict[str, Any] = {}
-    for plane, counts in (("native", arguments.native), ("python", arguments.python)):
-        if not counts:
-            continue
-        cells: list[Cell] = []
-        async with Bench(plane, cores, frames).running() as bench:
-            for count in counts:
-                cells.append(await bench.measure(count, arguments.seconds))
-                print(_row(plane, cells[-1]), flush=True)
+                async for cell in self._sweep("janus", bench, counts):
+                    cells.append(cell)  # noqa: PERF401 - what was measured before an error counts
+            except janus.JanusError as error:
+                print(f"janus:   broke off: {error}")
+            if not cells:
+                return {}
+            protection = bench.protection
             joins, memory = bench.join_cpu_ms, bench.kb_per_viewer
-        # The figure of the largest room that lost nothing worth speaking of.
-        good = [cell for cell in cells if cell.lost <= 0.001 * cell.packets_per_second * arguments.seconds]
-        best = (good or cells)[-1]
-        packets = frames.packets_per_second + 50
-        results[plane] = {
+        best = cheapest_of(cells)
+        return {
+            "version": janus.version(),
             "packets_per_cpu_second": round(best.packets_per_cpu_second),
-            "ratio_to_bound": round(best.packets_per_cpu_second / bounds["trains_of_9"], 3),
-            "ratio_to_bound_without_trains": round(best.packets_per_cpu_second / bounds["single"], 3),
-            "ratio_to_janus": None,
             "viewers_measured": best.viewers,
-            "viewers_per_core_2500kbps": round(best.packets_per_cpu_second / packets),
-            "delay_p50_ms": round(best.p50_ms, 2),
-            "delay_p95_ms": round(best.p95_ms, 2),
-            "delay_p99_ms": round(best.p99_ms, 2),
+            f"viewers_per_core_{self._kbps}kbps": carried(cells),
+            "srtp": protection,
+            "join_cpu_ms": round(joins, 2),
+            "kb_per_viewer": round(memory, 1),
+            **report.delays(best),
+        }
+
+    async def plane(self, plane: str, counts: list[int]) -> dict[str, Any]:
+        """One of our planes: the sweep, the most it carries at each bitrate, and delay at four fifths of that."""
+        async with AsyncExitStack() as running:
+            (target,) = await running.enter_async_context(Worker.running(plane, self._cores))
+            bench = await running.enter_async_context(Bench.of(target, self._cores))
+            cells = [cell async for cell in self._sweep(plane, bench, counts)]
+            best = best_of(cells)
+            # Of those who joined last.
+            joins, memory = bench.join_cpu_ms, bench.kb_per_viewer
+            most = {self._kbps: carried(cells)}
+            partial = max(1, best.viewers * 4 // 5)
+            loaded = await self._cell(plane, bench, self.stream, partial)
+            for kbps, frames in self.frames.items():
+                if kbps != self._kbps:
+                    near = [cell async for cell in self._limit(f"{plane} {kbps / 1000:g}M", bench, frames, best)]
+                    most[kbps] = carried(near)
+            several = await self._cell(plane, bench, self.stream, partial, rooms=min(self._rooms, partial))
+        same, alone = (self.bound(same_traffic(self.stream), viewers=best.viewers, gso=gso) for gso in (True, False))
+        print(report.bound_line(f"the stream to {best.viewers:,} viewers", same, alone))
+        found = best.packets_per_cpu_second
+        return {
+            "packets_per_cpu_second": round(found),
+            "ratio_to_bound_same_traffic": round(found / same.packets_per_cpu_second, 3),
+            "ratio_to_bound_same_traffic_without_trains": round(found / alone.packets_per_cpu_second, 3),
+            "viewers_measured": best.viewers,
+            **{f"viewers_per_core_{kbps}kbps": count for kbps, count in most.items()},
             "worker_cores": round(best.worker_cores, 3),
             "lost": best.lost,
+            **report.delays(loaded),
+            "delay_viewers": loaded.viewers,
+            "delay_worker_cores": round(loaded.worker_cores, 3),
+            **report.lags(loaded),
+            "several_rooms": {
+                "rooms": several.rooms,
+                "viewers": several.viewers,
+                "worker_cores": round(several.worker_cores, 3),
+                "lost": several.lost,
+                **report.delays(several),
+                **report.lags(several),
+            },
             "join_cpu_ms": round(joins, 2),
             "kb_per_viewer": round(memory, 1),
         }
-    return results
+
+    async def _sweep(self, name: str, bench: Bench, counts: list[int]) -> AsyncIterator[Cell]:
+        cells = []
+        for count in counts:
+            cells.append(await self._cell(name, bench, self.stream, count))
+            yield cells[-1]
+        if self._explore:
+            async for cell in self._limit(name, bench, self.stream, best_of(cells)):
+                yield cell
+
+    async def _limit(self, name: str, bench: Bench, frames: Frames, near: Cell) -> AsyncIterator[Cell]:
+        if not self._explore:
+            yield await self._cell(name, bench, frames, near.viewers)
+            return
+        caution = 1.0 if frames is self.stream else _CAUTION
+        async for cell in bench.limit(frames, near, self._seconds, caution=caution):
+            print(report.row(name, cell), flush=True)
+            yield cell
+
+    async def _cell(self, name: str, bench: Bench, frames: Frames, count: int, *, rooms: int = 1) -> Cell:
+        cell = await bench.measure(frames, count, self._seconds, rooms=rooms)
+        print(report.row(name, cell), flush=True)
+        return cell
 
 
-async def _main() -> int:
-    parser = argparse.ArgumentParser(prog="tests.bench.sfu", description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--native", type=int, nargs="*", default=[100, 300, 600, 1000], help="viewers, native plane")
-    parser.add_argument("--python", type=int, nargs="*", default=[50, 100, 200, 300], help="viewers, Python plane")
-    parser.add_argument("--seconds", type=float, default=6.0, help="measured for each number of viewers")
-    parser.add_argument("--kbps", type=int, default=2500, help="video bitrate")
-    arguments = parser.parse_args()
-    raise_descriptor_limit()
+async def _main(arguments: argparse.Namespace, *, private: bool) -> int:
     cores = Cores.of_machine()
     os.sched_setaffinity(0, {cores.rest})
-    frames = record(arguments.kbps * 1000)
+    run = Run(arguments, cores)
     print(f"machine: {machine.describe()}")
     print(f"method:  {' '.join((__doc__ or '').split())}")
-    print(f"stream:  {frames.origin}: {frames.packets_per_second:.0f} packets/s, and 50 of audio")
+    print(f"network: {network.describe() if private else 'loopback'}")
+    for frames in run.frames.values():
+        print(f"stream:  {frames.origin}: {frames.packets_per_second:.0f} packets/s, and 50 of audio")
     print("         delay: from the publisher's send to the arrival at a viewer, by the kernel's clock")
+    print("         lag: how late timers of the worker's event loop fire")
     if cores.shared:
         print("only one core: the figures mean little")
-    bounds = {
-        "single": bound(cores, viewers=200, train=0, seconds=arguments.seconds / 2),
-        "trains_of_9": bound(cores, viewers=200, train=9, seconds=arguments.seconds / 2),
-    }
-    print(
-        f"bound:   {bounds['single']:,.0f} packets per CPU-second one by one, "
-        f"{bounds['trains_of_9']:,.0f} in trains of 9"
-    )
-    print(
-        "plane     viewers    packets/s    per CPU-s  worker   rest others      lost   P50 ms   P95 ms   P99 ms",
-        flush=True,
-    )
-    results = await _planes(arguments, cores, frames, bounds)
-    for name, result in results.items():
-        print(
-            f"{name}: {result['ratio_to_bound']:.2f} x the bound with trains, "
-            f"{result['ratio_to_bound_without_trains']:.2f} x without"
-        )
+    single, trains = (run.bound(LONG_TRAINS, gso=gso) for gso in (False, True))
+    print(report.bound_line(f"trains of 9 to {_BOUND_VIEWERS} viewers", trains, single))
+    print(report.HEADER, flush=True)
+    results: dict[str, Any] = {}
+    if arguments.janus and private:
+        found = await run.janus(arguments.janus)
+        if found:
+            results["janus"] = found
+            print(f"janus:   {found['version']}, {janus.METHOD}, {found['srtp']}")
+    elif arguments.janus:
+        print("janus:   left out: it needs root, Debian's packages and a network namespace of its own")
+    for plane, counts in (("native", arguments.native), ("python", arguments.python)):
+        if not counts:
+            continue
+        result = results[plane] = await run.plane(plane, counts)
+        rate = result["packets_per_cpu_second"]
+        beside = results.get("janus", {}).get("packets_per_cpu_second")
+        result["ratio_to_janus"] = round(rate / beside, 2) if beside else None
+        result["ratio_to_bound"] = round(rate / trains.packets_per_cpu_second, 3)
+        result["ratio_to_bound_without_trains"] = round(rate / single.packets_per_cpu_second, 3)
+        print(report.summary(plane, result))
+    bounds = {"single": single.packets_per_cpu_second, "trains_of_9": trains.packets_per_cpu_second}
     print(
         json.dumps({**results, "bound_packets_per_cpu_second": {name: round(value) for name, value in bounds.items()}})
     )
     return 0
 
 
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="tests.bench.sfu", description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--native", type=int, nargs="*", default=[100, 300, 600], help="viewers, native plane")
+    parser.add_argument("--python", type=int, nargs="*", default=[50, 100, 200], help="viewers, Python plane")
+    parser.add_argument("--janus", type=int, nargs="*", default=[100, 200], help="viewers, Janus; none leaves it out")
+    parser.add_argument("--seconds", type=float, default=4.0, help="measured for each number of viewers")
+    parser.add_argument("--kbps", type=int, nargs="+", default=[2500, 4000, 1000], help="video; first for all")
+    parser.add_argument("--rooms", type=int, default=8, help="of the cell with several publishers")
+    parser.add_argument(
+        "--fixed", action="store_true", help="these numbers only, no search for the most a core carries"
+    )
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run as the command line says."""
+    arguments = _arguments()
+    raise_descriptor_limit()
+    private = False
+    if arguments.janus:
+        with tempfile.TemporaryDirectory() as folder:
+            installed = janus.install(Path(folder) / "apt.log")
+        # Before there are other threads: they would stay outside.
+        private = installed and network.enter()
+    return asyncio.run(_main(arguments, private=private))
+
+
 if __name__ == "__main__":
     with suppress(KeyboardInterrupt):
-        sys.exit(asyncio.run(_main()))
+        sys.exit(main())

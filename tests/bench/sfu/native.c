@@ -44,8 +44,12 @@ static void *drain(void *argument) {
         vectors[i] = (struct iovec){buffers[i], SIZE};
         messages[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &vectors[i], .msg_iovlen = 1}};
     }
+    /* Looks by itself every so often instead of being woken: over loopback the sender would pay for each wake-up, which
+     * between machines nobody does for it. */
+    const struct timespec pause = {0, 500000};
     while (!sinks->stopping) {
-        int ready = epoll_wait(sinks->epoll, events, 256, 50);
+        int ready = epoll_wait(sinks->epoll, events, 256, 0);
+        if (!ready) nanosleep(&pause, NULL);
         for (int e = 0; e < ready; e++) {
             int got;
             while ((got = recvmmsg(events[e].data.fd, messages, BATCH, MSG_DONTWAIT, NULL)) > 0) {
@@ -88,12 +92,22 @@ void sinks_close(struct sinks *sinks) {
 }
 
 struct bound {
-    int fd, core, viewers, packets, size, trains;
+    int fd, core, viewers, trains, gso;
+    int *packets, *sizes;
     int (*protect)(void *, void *, int *);
     void **contexts;
     struct sockaddr_in *addresses;
     double seconds, cpu_seconds;
     uint64_t sent, failed;
+};
+
+/* What is collected for one sendmmsg. A train is at most BATCH packets (UDP_MAX_SEGMENTS of Linux is 64 or more). */
+struct batch {
+    int messages, packets;
+    struct mmsghdr headers[BATCH];
+    struct iovec vectors[BATCH];
+    union { char bytes[CMSG_SPACE(2)]; struct cmsghdr align; } controls[BATCH];
+    uint8_t arena[BATCH][SIZE];
 };
 
 static double clock_s(clockid_t clock) {
@@ -102,76 +116,72 @@ static double clock_s(clockid_t clock) {
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* Encrypts `packets` packets for each viewer and sends them, over and over: no more than anybody must do. */
+static void flush(struct bound *bound, struct batch *batch) {
+    for (int done = 0; done < batch->messages;) {
+        int sent = sendmmsg(bound->fd, batch->headers + done, (unsigned)(batch->messages - done), 0);
+        if (sent > 0) {
+            for (int i = 0; i < sent; i++) bound->sent += batch->headers[done + i].msg_hdr.msg_iovlen;
+            done += sent;
+        } else if (errno == EAGAIN) {
+            struct pollfd writable = {bound->fd, POLLOUT, 0};
+            poll(&writable, 1, 20);
+        } else {
+            bound->failed++;
+            done++;
+        }
+    }
+    batch->messages = batch->packets = 0;
+}
+
+/* Encrypts a run of packets for one viewer and adds them, as one train or one by one. */
+static void add(struct bound *bound, struct batch *batch, int viewer, int packets, int size, uint16_t sequence) {
+    if (batch->packets + packets > BATCH) flush(bound, batch);
+    for (int p = 0; p < packets; p++) {
+        uint8_t *packet = batch->arena[batch->packets];
+        memset(packet, 0x80, (size_t)size);
+        packet[1] = 96;
+        uint16_t number = htons((uint16_t)(sequence + p));
+        memcpy(packet + 2, &number, 2);
+        int length = size;
+        if (bound->protect(bound->contexts[viewer], packet, &length)) bound->failed++;
+        struct iovec *vector = &batch->vectors[batch->packets++];
+        *vector = (struct iovec){packet, (size_t)length};
+        if (bound->gso && p > 0) {
+            batch->headers[batch->messages - 1].msg_hdr.msg_iovlen++;
+            continue;
+        }
+        struct msghdr *header = &batch->headers[batch->messages].msg_hdr;
+        *header = (struct msghdr){.msg_name = &bound->addresses[viewer], .msg_namelen = sizeof bound->addresses[viewer],
+                                  .msg_iov = vector, .msg_iovlen = 1};
+        if (bound->gso && packets > 1) {
+            header->msg_control = batch->controls[batch->messages].bytes;
+            header->msg_controllen = sizeof batch->controls[batch->messages].bytes;
+            struct cmsghdr *control = CMSG_FIRSTHDR(header);
+            control->cmsg_level = IPPROTO_UDP;
+            control->cmsg_type = UDP_SEGMENT;
+            control->cmsg_len = CMSG_LEN(2);
+            uint16_t segment = (uint16_t)length;
+            memcpy(CMSG_DATA(control), &segment, 2);
+        }
+        batch->messages++;
+    }
+}
+
+/* Sends each train in turn to all viewers, over and over: no more than anybody must do. */
 static void *send_all(void *argument) {
     struct bound *bound = argument;
     pin(bound->core);
-    int per_call = bound->trains ? BATCH / bound->packets : BATCH;
-    if (per_call < 1) per_call = 1;
-    uint8_t *arena = malloc((size_t)(per_call + 1) * (size_t)(bound->packets + 1) * SIZE);
-    struct mmsghdr messages[BATCH];
-    struct iovec vectors[BATCH * 2];
-    union { char bytes[CMSG_SPACE(2)]; struct cmsghdr align; } controls[BATCH];
-    uint8_t body[SIZE];
-    memset(body, 0x80, sizeof body);
+    struct batch *batch = calloc(1, sizeof *batch);
     double end = clock_s(CLOCK_MONOTONIC) + bound->seconds, began = clock_s(CLOCK_THREAD_CPUTIME_ID);
     uint16_t sequence = 0;
-    while (clock_s(CLOCK_MONOTONIC) < end) {
-        int used = 0, count = 0;
-        for (int v = 0; v < bound->viewers; v++) {
-            for (int p = 0; p < bound->packets; p++) {
-                uint8_t *packet = arena + (size_t)used * SIZE;
-                memcpy(packet, body, (size_t)bound->size);
-                packet[1] = 96;
-                uint16_t number = htons((uint16_t)(sequence + p));
-                memcpy(packet + 2, &number, 2);
-                int length = bound->size;
-                if (bound->protect(bound->contexts[v], packet, &length)) bound->failed++;
-                vectors[used] = (struct iovec){packet, (size_t)length};
-                if (!bound->trains || p == 0) {
-                    struct mmsghdr *message = &messages[count++];
-                    memset(message, 0, sizeof *message);
-                    message->msg_hdr.msg_name = &bound->addresses[v];
-                    message->msg_hdr.msg_namelen = sizeof bound->addresses[v];
-                    message->msg_hdr.msg_iov = &vectors[used];
-                    message->msg_hdr.msg_iovlen = 1;
-                    if (bound->trains && bound->packets > 1) {
-                        message->msg_hdr.msg_control = controls[count - 1].bytes;
-                        message->msg_hdr.msg_controllen = sizeof controls[count - 1].bytes;
-                        struct cmsghdr *control = CMSG_FIRSTHDR(&message->msg_hdr);
-                        control->cmsg_level = IPPROTO_UDP;
-                        control->cmsg_type = UDP_SEGMENT;
-                        control->cmsg_len = CMSG_LEN(2);
-                        uint16_t segment = (uint16_t)length;
-                        memcpy(CMSG_DATA(control), &segment, 2);
-                    }
-                } else {
-                    messages[count - 1].msg_hdr.msg_iovlen++;
-                }
-                used++;
-                int whole = !bound->trains || p == bound->packets - 1;
-                if (whole && (count >= per_call || (v == bound->viewers - 1 && p == bound->packets - 1))) {
-                    for (int done = 0; done < count;) {
-                        int sent = sendmmsg(bound->fd, messages + done, (unsigned)(count - done), 0);
-                        if (sent > 0) {
-                            for (int i = 0; i < sent; i++) bound->sent += messages[done + i].msg_hdr.msg_iovlen;
-                            done += sent;
-                        } else if (errno == EAGAIN) {
-                            struct pollfd writable = {bound->fd, POLLOUT, 0};
-                            poll(&writable, 1, 20);
-                        } else {
-                            bound->failed++;
-                            done++;
-                        }
-                    }
-                    used = count = 0;
-                }
-            }
-        }
-        sequence = (uint16_t)(sequence + bound->packets);
+    for (int t = 0; clock_s(CLOCK_MONOTONIC) < end; t = (t + 1) % bound->trains) {
+        for (int v = 0; v < bound->viewers; v++)
+            add(bound, batch, v, bound->packets[t], bound->sizes[t], sequence);
+        flush(bound, batch);
+        sequence = (uint16_t)(sequence + bound->packets[t]);
     }
     bound->cpu_seconds = clock_s(CLOCK_THREAD_CPUTIME_ID) - began;
-    free(arena);
+    free(batch);
     return NULL;
 }
 

@@ -18,8 +18,8 @@ struct sinks *sinks_open(int core);
 int sinks_add(struct sinks *, int fd);
 uint64_t sinks_packets(struct sinks *);
 void sinks_close(struct sinks *);
-struct bound { int fd, core, viewers, packets, size, trains; void *protect; void **contexts; void *addresses;
-    double seconds, cpu_seconds; uint64_t sent, failed; };
+struct bound { int fd, core, viewers, trains, gso; int *packets, *sizes; void *protect; void **contexts;
+    void *addresses; double seconds, cpu_seconds; uint64_t sent, failed; };
 void bound_run(struct bound *);
 """)
 

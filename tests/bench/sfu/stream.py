@@ -17,6 +17,7 @@ FRAME_RATE: Final = 30
 # As Chromium cuts video for an Ethernet path.
 _PAYLOAD: Final = 1_150
 _AUDIO_PAYLOAD: Final = 160
+_RTP_HEADER: Final = 12
 _MARK: Final = struct.Struct("!4sQ")
 _MAGIC: Final = b"hdrc"
 # Descriptor and the start of a frame (RFC 7741, sections 4.2 and 4.3): a keyframe, another frame, a continuation.
@@ -25,19 +26,58 @@ _DELTA: Final = b"\x10\x01\x00\x00\x00"
 _MORE: Final = b"\x00\x00\x00\x00\x00"
 
 
+AUDIO_PER_SECOND: Final = 50
+AUDIO_PACKET: Final = _RTP_HEADER + _MARK.size + _AUDIO_PAYLOAD
+"""Size of an audio packet in bytes."""
+
+
 class Frames(msgspec.Struct, frozen=True):
-    """Sizes of encoded frames in bytes, in order, each with whether it is a keyframe; and where they are from."""
+    """Sizes of encoded frames in bytes, in order, each with whether it is a keyframe; and where they are from.
+
+    With no frames it is audio alone.
+    """
 
     sizes: tuple[tuple[int, bool], ...]
     origin: str
+    audio: bool = True
+
+    @property
+    def rate(self) -> int:
+        """How often a second something is sent."""
+        return FRAME_RATE if self.sizes else AUDIO_PER_SECOND
 
     @property
     def packets_per_second(self) -> float:
         """Video packets per second."""
-        return sum(-(-size // _PAYLOAD) for size, _ in self.sizes) / len(self.sizes) * FRAME_RATE
+        return sum(count for count, _ in self.trains()) / max(1, len(self.sizes)) * FRAME_RATE
+
+    @property
+    def packets_per_viewer(self) -> float:
+        """Packets of video and audio per second."""
+        return self.packets_per_second + AUDIO_PER_SECOND * self.audio
+
+    def trains(self) -> Iterator[tuple[int, int]]:
+        """Of each frame in turn, how many packets it takes and the size of the largest in bytes."""
+        for size, _ in self.sizes:
+            parts = list(split(size))
+            yield len(parts), _RTP_HEADER + max(parts)
+
+    @staticmethod
+    def audio_packets(number: int) -> int:
+        """How many audio packets come until the next frame: five to three frames."""
+        return 2 if number % 3 else 1
+
+    def schedule(self, seconds: float) -> list[tuple[float, bool]]:
+        """When something is sent, in seconds from the start, and whether it is a frame; audio has its own clock."""
+        frames = [(step / FRAME_RATE, True) for step in range(round(seconds * FRAME_RATE)) if self.sizes]
+        audio = [((step + 0.5) / AUDIO_PER_SECOND, False) for step in range(round(seconds * AUDIO_PER_SECOND))]
+        return sorted(frames + (audio if self.audio else []))
 
 
-def record(bit_rate: int, seconds: int = 6) -> Frames:
+AUDIO_ALONE: Final = Frames((), f"{AUDIO_PER_SECOND} packets/s of {AUDIO_PACKET} bytes, as of Opus")
+
+
+def record(bit_rate: int, seconds: int = 6, *, audio: bool = True) -> Frames:
     """Encode a moving test picture in real time's settings and keep the sizes."""
     found: list[tuple[int, bool]] = []
     with av.open(f"testsrc2=size=1280x720:rate={FRAME_RATE},noise=alls=20:allf=t", format="lavfi") as source:
@@ -58,38 +98,37 @@ def record(bit_rate: int, seconds: int = 6) -> Frames:
                 break
             frame.pict_type = 0
             found += [(packet.size, packet.is_keyframe) for packet in encoder.encode(frame.reformat(format="yuv420p"))]
-    return Frames(tuple(found), f"libx264, 720p at {FRAME_RATE} frames/s, {bit_rate // 1000} kbit/s")
+    return Frames(tuple(found), f"libx264, 720p at {FRAME_RATE} frames/s, {bit_rate // 1000} kbit/s", audio)
 
 
 class Publisher:
     """Sends frames on time; `packets` counts what was sent."""
 
-    def __init__(self, peer: Peer, frames: Frames) -> None:
+    def __init__(self, peer: Peer) -> None:
         self._peer = peer
-        self._frames = frames
         self._sequence = 1
         self._audio_sequence = 1
         self._number = 0
         self.packets = 0
 
-    async def run(self, seconds: float) -> int:
-        """Send for so long; how many packets that were."""
+    async def run(self, frames: Frames, seconds: float, *, offset_s: float = 0.0) -> int:
+        """Send for so long, each frame so much later than a run without offset; how many packets that were."""
         before = self.packets
-        count = round(seconds * FRAME_RATE)
-        began = time.perf_counter()
-        for step in range(count):
-            await asyncio.sleep(max(0.0, began + step / FRAME_RATE - time.perf_counter()))
-            # A keyframe first: whoever has just joined begins with it.
-            self._send_frame(force_keyframe=step == 0)
-            for _ in range(2 if step % 3 else 1):
+        began = time.perf_counter() + offset_s
+        for place, (at, is_frame) in enumerate(frames.schedule(seconds)):
+            await asyncio.sleep(max(0.0, began + at - time.perf_counter()))
+            if is_frame:
+                # A keyframe first: whoever has just joined begins with it.
+                self._send_frame(frames, force_keyframe=place == 0)
+            else:
                 self._send_audio()
         return self.packets - before
 
-    def _send_frame(self, *, force_keyframe: bool) -> None:
-        size, keyframe = self._frames.sizes[self._number % len(self._frames.sizes)]
+    def _send_frame(self, frames: Frames, *, force_keyframe: bool) -> None:
+        size, keyframe = frames.sizes[self._number % len(frames.sizes)]
         keyframe = keyframe or force_keyframe
         self._number += 1
-        parts = list(_parts(size))
+        parts = list(split(size))
         for index, part in enumerate(parts):
             prefix = (_KEY if keyframe else _DELTA) if index == 0 else _MORE
             mark = _MARK.pack(_MAGIC, time.time_ns())
@@ -122,7 +161,7 @@ def sent_at(packet: bytes) -> int | None:
     return _MARK.unpack_from(packet, at)[1] if at >= 0 else None
 
 
-def _parts(size: int) -> Iterator[int]:
-    """Equal parts, as Chromium's packetizer makes them, so that they can go as one train."""
+def split(size: int) -> Iterator[int]:
+    """Payload sizes of a frame's packets: equal parts, as Chromium makes them, so that they can go as one train."""
     count = max(1, -(-size // _PAYLOAD))
     yield from (size // count + (1 if index < size % count else 0) for index in range(count))

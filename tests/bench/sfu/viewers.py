@@ -1,13 +1,14 @@
 """Viewers that go through real ICE and DTLS in Python and then leave their sockets to a sink in C."""
 
 import asyncio
+import random
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any, Final
 
-import httpx
+from aioice import stun
 
 from tests.sfu_fleet.peer import Peer
 
@@ -15,7 +16,10 @@ from .stream import sent_at
 
 # Not in Python's socket module (Linux, socket(7)).
 _SO_TIMESTAMPNS: Final = 35
-_KEEP_ALIVE_S: Final = 3.0
+# RFC 8445, section 5.1.2.1, of the only host candidate.
+_HOST_PRIORITY: Final = 2_130_706_431
+_KEEP_ALIVE_S: Final = 4.0
+_KEEP_ALIVE_STEP_S: Final = 0.05
 _RECEIVE_BUFFER: Final = 2 * 1024 * 1024
 
 
@@ -23,29 +27,65 @@ class Viewer(Peer):
     """A peer whose socket outlives its Python side."""
 
     sock: socket.socket | None = None
+    check_due = 0.0
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        """Answer the connectivity checks of a full ICE agent (RFC 8445, section 7.3); the rest is a peer's."""
+        if data[0] < 4 and (check := stun.parse_message(data)).message_class == stun.Class.REQUEST:
+            answer = stun.Message(stun.Method.BINDING, stun.Class.RESPONSE, transaction_id=check.transaction_id)
+            answer.attributes["XOR-MAPPED-ADDRESS"] = addr
+            answer.add_message_integrity(self.password.encode())
+            self.send_raw(bytes(answer))
+        else:
+            super().datagram_received(data, addr)
 
     async def rebind(self) -> None:
-        """Open a socket that can be given away: asyncio gets a duplicate."""
+        """Open a socket that can be given away, unless it is open: asyncio gets a duplicate."""
+        # The other end is on this machine: an address of its own reaches it over lo, as loopback addresses do.
+        await self.bind(self._remote[0])
+
+    async def bind(self, host: str) -> None:
+        """Open the socket already, for a description that has its candidate."""
+        if self.sock is not None:
+            return
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-        sock.bind(("127.0.0.1", 0))
+        sock.bind((host, 0))
         self.sock = sock
         self._transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: self, sock=sock.dup())
 
+    def with_candidate(self, description: str) -> str:
+        """A description of ours with our only candidate (RFC 8839, section 5.1), for a peer that needs to be told."""
+        assert self.sock is not None
+        host, port = self.sock.getsockname()
+        candidate = f"a=candidate:1 1 udp {_HOST_PRIORITY} {host} {port} typ host\r\na=end-of-candidates\r\n"
+        return description.replace("a=mid:0\r\n", f"a=mid:0\r\n{candidate}", 1)
+
     def release(self) -> socket.socket:
         """Stop listening in Python; the association stays. The socket is the caller's."""
-        assert self._transport is not None
         assert self.sock is not None
         if self.dtls._task is not None:
             self.dtls._task.cancel()
-        self._transport.close()
+        if self._transport is not None:
+            self._transport.close()
         return self.sock
 
     def keep_alive(self) -> None:
         """Send a connectivity check."""
-        if self.sock is not None:
+        if self.sock is not None and self.sock.fileno() >= 0:
             self.sock.sendto(self.binding_request(), self._remote)
+
+    def discard(self) -> None:
+        """Close the socket; the other end may find out for itself."""
+        if self.sock is not None:
+            self.release().close()
+
+    @property
+    def protection(self) -> str:
+        """The SRTP profile that DTLS chose (RFC 5764, section 4.1.2)."""
+        assert self.dtls._ssl is not None
+        return self.dtls._ssl.get_selected_srtp_profile().decode()
 
     @property
     def keys(self) -> Any:  # noqa: ANN401 - aiortc's own
@@ -57,6 +97,7 @@ class Witness:
     """Reads one viewer's socket in Python: delay from the sender's clock to the kernel's time of arrival."""
 
     def __init__(self, viewer: Viewer) -> None:
+        self.viewer = viewer
         self._keys = viewer.keys
         self._sock = viewer.release()
         self._sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
@@ -91,47 +132,12 @@ class Witness:
                 self.delays_ms.append((arrived - sent) / 1e6)
 
 
-class Control:
-    """The worker's control API, as the functions use it."""
-
-    def __init__(self, http: httpx.AsyncClient, token: Callable[[str], str], room: str) -> None:
-        self._http = http
-        self._token = token
-        self._room = room
-
-    async def publish(self, peer: Peer) -> None:
-        """Connect a publisher."""
-        created = await self._create("publisher", "publish", peer.publish_offer())
-        # The worker is the DTLS client where the offer lets it choose (RFC 5763, section 5).
-        await peer.connect(created["sdp"], client="a=setup:passive" in created["sdp"])
-
-    async def view(self, viewer: Viewer, name: str) -> None:
-        """Connect a viewer."""
-        created = await self._create(name, "subscribe", None)
-        response = await self._http.put(
-            f"/v1/sessions/{created['session']}/answer",
-            json={"sdp": viewer.view_answer(created["sdp"])},
-            headers=self._headers(name),
-        )
-        response.raise_for_status()
-        await viewer.connect(created["sdp"], client=True)
-
-    async def _create(self, name: str, kind: str, offer: str | None) -> dict[str, Any]:
-        body = {"room": self._room, "participant": name, "name": name, "kind": kind, "offer": offer}
-        response = await self._http.post("/v1/sessions", json=body, headers=self._headers(name))
-        response.raise_for_status()
-        created: dict[str, Any] = response.json()
-        return created
-
-    def _headers(self, name: str) -> dict[str, str]:
-        return {"authorization": f"Bearer {self._token(name)}"}
-
-
-async def keep_alive(viewers: list[Viewer]) -> None:
+async def keep_alive(peers: Sequence[Viewer]) -> None:
     """Let the worker know that everybody is there, until cancelled."""
     while True:
-        for viewer in list(viewers):
-            viewer.keep_alive()
-            await asyncio.sleep(_KEEP_ALIVE_S / max(1, len(viewers)))
-        if not viewers:
-            await asyncio.sleep(0.1)
+        await asyncio.sleep(_KEEP_ALIVE_STEP_S)
+        now = time.monotonic()
+        for peer in [peer for peer in peers if peer.check_due <= now]:
+            peer.keep_alive()
+            # Not all of those at once who joined at once.
+            peer.check_due = now + random.uniform(0.5, 1.0) * _KEEP_ALIVE_S

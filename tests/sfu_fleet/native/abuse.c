@@ -48,12 +48,14 @@ int main(int argc, char **argv) {
     int other = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
     int small = 4096;
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
-    struct plane *plane = plane_open(fd, (void *)protect, draw(2) ? 0 : 1000000, (int)draw(2));
+    struct plane *plane = plane_open(fd, (void *)protect, draw(2) ? 0 : 1000000, (int)draw(2), (int)draw(2));
     if (!plane) return 1;
 
     struct lane *lanes[LANES] = {0};
     int64_t sequences[LANES] = {0};
     struct known viewers[VIEWERS] = {0};
+    static struct departures departures[2];
+    departures[0].next = departures[1].next = SENT_LOG;
     struct counters *spent[1 << 16];
     uint32_t *contexts[1 << 16];
     int gone = 0;
@@ -67,7 +69,7 @@ int main(int argc, char **argv) {
             lanes[l] = plane_lane();
             sequences[l] = draw(70000);
         }
-        switch (draw(16)) {
+        switch (draw(17)) {
             case 0:
                 if (known->viewer || gone >= (1 << 16) - 1) break;
                 known->counters = calloc(1, sizeof *known->counters);
@@ -77,7 +79,7 @@ int main(int argc, char **argv) {
                                              draw(1000), draw(2) ? -1 : sequences[l], draw(65536), draw(1000),
                                              (uint16_t)draw(40000), (uint16_t)draw(300), (uint8_t)(draw(2) * draw(256)),
                                              draw(1000), draw(2) ? -1 : sequences[l] - draw(5000) + 900, draw(1u << 30), draw(1u << 30),
-                                             draw(2) * draw(10), known->counters);
+                                             draw(2) * draw(10), known->counters, draw(3) ? &departures[draw(2)] : NULL);
                 break;
             case 1:
                 if (!known->viewer) break;
@@ -98,6 +100,9 @@ int main(int argc, char **argv) {
                 for (int n = 0; n < 64; n++) numbers[n] = (uint16_t)draw(65536);
                 plane_resend(plane, known->viewer, numbers, (int)draw(70) - 3 > 64 ? 64 : (int)draw(64));
                 break;
+            case 6:
+                if (known->viewer) plane_probe(plane, known->viewer, (int)draw(9000) - 100);
+                break;
             case 4: {
                 if (draw(50)) break;
                 /* As Python does: a lane goes when its last viewer has. */
@@ -116,11 +121,13 @@ int main(int argc, char **argv) {
                 int size = draw(20) ? (int)draw(5) * 300 + 12 : (int)draw(MAX_PACKET + 8);
                 int64_t sequence = draw(30) ? ++sequences[l] : sequences[l] - draw(1200);
                 if (!draw(9)) {
-                    plane_store(plane, lanes[l], body, size, (size - 12) / 2, sequences[l] - draw(5000), draw(1u << 30), 0, 0, 0);
+                    plane_store(plane, lanes[l], body, size, (size - 12) / 2, sequences[l] - draw(5000), draw(1u << 30), 0, 0, 0,
+                                draw(3) ? (int)draw(40) - 2 : 0);
                     break;
                 }
                 plane_forward(plane, lanes[l], body, size, draw(9) ? (size - 12) / 2 : (int)draw(2100) - 5, sequence, draw(1u << 30), (int)draw(30) - 2,
-                              (int)draw(2), (int)draw(2100) - 2, draw(4) ? sequence - draw(3000) : sequence, draw(5) == 0);
+                              (int)draw(2), (int)draw(2100) - 2, draw(3) ? (int)draw(40) - 2 : 0,
+                              draw(4) ? sequence - draw(3000) : sequence, draw(5) == 0);
             }
         }
     }

@@ -1,5 +1,6 @@
 """Real coded pictures and sound, made with PyAV's encoders, and packed into RTP payloads as publishers do it."""
 
+import hashlib
 import itertools
 import math
 from array import array
@@ -10,6 +11,7 @@ from typing import Any
 
 import av
 from av.audio.frame import AudioFrame
+from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from sfu_fleet.recording.pipeline import AUDIO, Media
@@ -20,6 +22,7 @@ ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
     "vp8": ("libvpx", {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"}),
     "vp9": ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"}),
     "h264": ("libx264", {"preset": "ultrafast", "tune": "zerolatency", "profile": "baseline"}),
+    "av1": ("libsvtav1", {"preset": "10", "svtav1-params": "pred-struct=1:lp=1:rc=2:rtc=1"}),
 }
 FRAME_RATE = 30
 TICKS = 90_000 // FRAME_RATE
@@ -64,7 +67,7 @@ def sound(count: int) -> tuple[bytes, ...]:
 
 def payloads(encoding: str, frame: bytes, limit: int = 1_100) -> list[bytes]:
     """A frame in the payload format of its codec."""
-    return {"vp8": _vp8, "vp9": _vp9, "h264": _h264}[encoding](frame, limit)
+    return {"vp8": _vp8, "vp9": _vp9, "h264": _h264, "av1": _av1}[encoding](frame, limit)
 
 
 def units(stream: bytes) -> list[bytes]:
@@ -110,6 +113,39 @@ def _h264(frame: bytes, limit: int) -> list[bytes]:
             edge = (0x80 if index == 0 else 0) | (0x40 if index == len(pieces) - 1 else 0)
             found.append(bytes((unit[0] & 0xE0 | 28, edge | unit[0] & 0x1F)) + piece)
     return found
+
+
+def obus(unit: bytes) -> list[tuple[int, bytes]]:
+    """Type and bytes without size field of each OBU in a temporal unit of the low-overhead format."""
+    found: list[tuple[int, bytes]] = []
+    position = 0
+    while position < len(unit):
+        header = unit[position : position + (2 if unit[position] & 0x04 else 1)]
+        position += len(header)
+        size = shift = 0
+        while True:
+            octet = unit[position]
+            size |= (octet & 0x7F) << shift
+            position, shift = position + 1, shift + 7
+            if not octet & 0x80:
+                break
+        bare = bytes((header[0] & ~0x02,)) + header[1:]
+        found.append((header[0] >> 3 & 0x0F, bare + unit[position : position + size]))
+        position += size
+    return found
+
+
+def _av1(unit: bytes, limit: int) -> list[bytes]:
+    """Each OBU in packets of its own, without size field and temporal delimiter (W = 1)."""
+    kept = [(kind, obu) for kind, obu in obus(unit) if kind != 2]
+    starts = any(kind == 1 for kind, _ in kept)
+    packets: list[bytes] = []
+    for _, obu in kept:
+        pieces = _pieces(obu, limit)
+        for index, piece in enumerate(pieces):
+            head = 0x10 | (0x80 if index else 0) | (0x40 if index < len(pieces) - 1 else 0)
+            packets.append(bytes((head | (0x08 if starts and not packets else 0),)) + piece)
+    return packets
 
 
 def video_media(
@@ -166,6 +202,26 @@ def decoded_widths(path: Path) -> list[int]:
     with av.open(str(path)) as container:
         # The decoder's own frames: a picture of another size is not scaled to the first one's.
         return [frame.width for frame in container.decode(video=0)]
+
+
+def decoded_pictures(source: Path | tuple[bytes, ...], encoding: str = "") -> list[str]:
+    """A digest of each decoded picture, of a file or of coded frames themselves."""
+    if isinstance(source, Path):
+        with av.open(str(source)) as container:
+            return [_digest(frame) for frame in container.decode(video=0)]
+    decoder: Any = av.CodecContext.create({"av1": "libdav1d"}.get(encoding, encoding), "r")
+    packets: list[Any] = [*map(Packet, source), None]
+    return [_digest(frame) for packet in packets for frame in decoder.decode(packet)]
+
+
+def _digest(frame: VideoFrame) -> str:
+    digest = hashlib.sha256()
+    for plane in frame.planes:
+        # What a line has beyond the picture is not of the picture.
+        data, line = bytes(plane), plane.line_size
+        for row in range(plane.height):
+            digest.update(data[row * line : row * line + plane.width])
+    return digest.hexdigest()
 
 
 def ascending(times: list[float]) -> bool:

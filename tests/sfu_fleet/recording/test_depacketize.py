@@ -15,7 +15,7 @@ SPS = bytes.fromhex("6742c01fda014016ec0440000003004000000f03c60ca8")
 PPS = bytes.fromhex("68ce3c80")
 
 
-@pytest.mark.parametrize("encoding", ["vp8", "vp9", "h264"])
+@pytest.mark.parametrize("encoding", ["vp8", "vp9", "h264", "av1"])
 @pytest.mark.parametrize("limit", [40, 1_100, 100_000])
 def test_what_is_packed_comes_out_whole(encoding: str, limit: int) -> None:
     for number, picture in enumerate(pictures(encoding, 16)):
@@ -23,6 +23,9 @@ def test_what_is_packed_comes_out_whole(encoding: str, limit: int) -> None:
         assert frame.keyframe is (number % 15 == 0)
         if encoding == "h264":
             assert frame.data == b"".join(len(unit).to_bytes(4, "big") + unit for unit in units(picture))
+        elif encoding == "av1":
+            # All but the temporal delimiter, which has no content.
+            assert picture == b"\x12\x00" + frame.data
         else:
             assert frame.data == picture
         if frame.format is not None:
@@ -104,7 +107,7 @@ def test_no_header_does_more_than_be_refused(size_of: Callable[[bytes], tuple[in
     assert height >= 0
 
 
-@given(st.sampled_from(["vp8", "vp9", "h264"]), st.integers(0, 15), st.data())
+@given(st.sampled_from(["vp8", "vp9", "h264", "av1"]), st.integers(0, 15), st.data())
 def test_a_cut_off_payload_is_a_shorter_frame_or_refused(encoding: str, number: int, data: st.DataObject) -> None:
     parts = payloads(encoding, pictures(encoding, 16)[number], 300)
     index = data.draw(st.integers(0, len(parts) - 1))

@@ -34,7 +34,7 @@ def record(path: Path, plan: Plan, items: list[Media | Report]) -> list[str]:
     return asked
 
 
-@pytest.mark.parametrize("encoding", ["vp8", "vp9", "h264"])
+@pytest.mark.parametrize("encoding", ["vp8", "vp9", "h264", "av1"])
 def test_every_frame_is_in_the_file_and_decodes(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "file"
     record(path, Plan(encoding, "opus"), [*video_media(encoding, pictures(encoding, 60)), *audio_media(sound(100))])
@@ -67,7 +67,7 @@ def test_packets_out_of_order_and_twice_change_nothing(tmp_path: Path) -> None:
     assert opened(shuffled)[0] == opened(straight)[0]
 
 
-@pytest.mark.parametrize("encoding", ["vp8", "vp9", "h264"])
+@pytest.mark.parametrize("encoding", ["vp8", "vp9", "h264", "av1"])
 def test_a_lost_packet_costs_the_frames_up_to_the_next_keyframe_which_is_asked_for(
     tmp_path: Path, encoding: str
 ) -> None:

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
+import av
 import httpx
 import msgspec
 import pytest
@@ -12,9 +14,11 @@ from redis.asyncio import Redis
 
 from sfu_fleet.native import build
 from sfu_fleet.recording import writer
+from sfu_fleet.recording.folder import RecordingFolder
 from sfu_fleet.rtp import pack_extensions
 from sfu_fleet.worker import SfuWorker
 from shared.security.tokens import Grant
+from shared.state.recordings import Recording, RecordingReports
 from tests.sfu_fleet.conftest import Valkey, eventually, settings_for
 from tests.sfu_fleet.peer import AUDIO_SSRC, MID, STREAM_ID, VIDEO_SSRC, Peer, rtp_packet
 from tests.sfu_fleet.recording.media import ascending, decoded_widths, opened, payloads, pictures, sound
@@ -47,6 +51,11 @@ async def api(worker: SfuWorker) -> AsyncIterator[httpx.AsyncClient]:
     headers = {"authorization": f"Bearer {token(grants=OWNER)}"}
     async with httpx.AsyncClient(transport=transport, base_url="http://worker", headers=headers) as client:
         yield client
+
+
+def left(folder: Path) -> list[str]:
+    """What is in the folders of rooms."""
+    return sorted(path.name for path in folder.glob("*/*"))
 
 
 async def send(peer: Peer, *, seconds: float, first: int = 0, lose: frozenset[int] = frozenset()) -> int:
@@ -98,7 +107,7 @@ async def test_a_stream_is_recorded_listed_and_read_back(
 
     stopped = await api.delete("/v1/rooms/room/recording")
     assert stopped.status_code == 200
-    assert stopped.json()["state"] == "complete"
+    assert stopped.json()["state"] == "ready"
     assert (await api.delete("/v1/rooms/room/recording")).json()["code"] == "not_recording"
     (listed,) = (await api.get("/v1/rooms/room/recordings")).json()
     assert listed == stopped.json()
@@ -144,7 +153,7 @@ async def test_a_lost_packet_is_followed_by_a_request_for_a_keyframe_and_by_noth
     assert (await api.post("/v1/rooms/room/recording", json={})).status_code == 201
     await sending
     known = (await api.delete("/v1/rooms/room/recording")).json()
-    assert known["state"] == "complete"
+    assert known["state"] == "ready"
     assert known["dropped_frames"] >= 10
     video, _, decoded = opened(tmp_path / "recordings" / "room" / known["file"])
     assert len(video) == decoded
@@ -177,7 +186,7 @@ async def test_the_best_layer_is_recorded_and_when_it_stops_the_next_one(
             assert (await api.post("/v1/rooms/room/recording", json={})).status_code == 201
         await asyncio.sleep(1 / 30)
     known = (await api.delete("/v1/rooms/room/recording")).json()
-    assert known["state"] == "complete"
+    assert known["state"] == "ready"
     file = tmp_path / "recordings" / "room" / known["file"]
     video, _, decoded = opened(file)
     assert decoded == len(video)
@@ -200,7 +209,7 @@ async def test_a_recording_ends_with_its_stream(
     await sending
     worker.rooms.hang_up(session)
     async with asyncio.timeout(10):
-        while (await api.get("/v1/rooms/room/recordings")).json()[0]["state"] != "complete":
+        while (await api.get("/v1/rooms/room/recordings")).json()[0]["state"] != "ready":
             await asyncio.sleep(0.05)
 
 
@@ -215,6 +224,7 @@ async def test_only_who_moderates_the_room_may_record_or_see(
             ("DELETE", "/v1/rooms/room/recording"),
             ("GET", "/v1/rooms/room/recordings"),
             ("GET", "/v1/rooms/room/recordings/w1-1"),
+            ("DELETE", "/v1/rooms/room/recordings/w1-1"),
         ):
             response = await api.request(method, path, json={} if method == "POST" else None, headers=headers)
             assert (response.status_code, response.json()["code"]) == (403, "forbidden")
@@ -259,11 +269,93 @@ async def test_a_disk_that_cannot_be_written_fails_the_recording_alone(
     await eventually(lambda: any(info.live for info in worker.rooms.infos()), "live")
     assert (await api.post("/v1/rooms/room/recording", json={})).status_code == 201
     await sending
+    await eventually(lambda: not worker.recordings._active, "the recording has ended", timeout_s=20)
     assert (await api.delete("/v1/rooms/room/recording")).json()["code"] == "not_recording"
     assert any(info.live for info in worker.rooms.infos())
 
 
-async def test_a_file_plays_after_its_worker_was_killed_and_is_called_interrupted(
+@pytest.mark.parametrize(("limits", "end"), [({"longest_s": 1.0}, "longest"), ({"largest_bytes": 10_000}, "largest")])
+async def test_a_recording_ends_at_its_limit_by_itself_and_says_so(
+    worker: SfuWorker, api: httpx.AsyncClient, peers: Callable[[], Peer], limits: dict[str, float], end: str
+) -> None:
+    source = peers()
+    await publish(worker.rooms, source)
+    sending = asyncio.create_task(send(source, seconds=4.0))
+    await eventually(lambda: any(info.live for info in worker.rooms.infos()), "live")
+    await api.post("/v1/rooms/room/recording", json=limits)
+    await sending
+    (known,) = (await api.get("/v1/rooms/room/recordings")).json()
+    assert (known["state"], known["end"]) == ("ready", end)
+    # Within about a cluster of the limit.
+    assert known["duration_s"] < 3.0
+    assert (await api.delete("/v1/rooms/room/recording")).json()["code"] == "not_recording"
+
+
+async def test_a_deleted_recording_is_gone_and_one_that_goes_on_is_not_deleted(
+    worker: SfuWorker, api: httpx.AsyncClient, peers: Callable[[], Peer], tmp_path: Path
+) -> None:
+    source = peers()
+    await publish(worker.rooms, source)
+    sending = asyncio.create_task(send(source, seconds=2.0))
+    await eventually(lambda: any(info.live for info in worker.rooms.infos()), "live")
+    known = (await api.post("/v1/rooms/room/recording", json={})).json()
+    path = f"/v1/rooms/room/recordings/{known['id']}"
+    await eventually(lambda: list(tmp_path.glob("recordings/room/*.json")), "the document is written")
+    refused = await api.delete(path)
+    assert (refused.status_code, refused.json()["code"]) == (409, "recording_in_progress")
+    await sending
+    await api.delete("/v1/rooms/room/recording")
+    assert (await api.delete(path)).status_code == 204
+    assert (await api.delete(path)).json()["code"] == "unknown_recording"
+    assert (await api.get(path)).json()["code"] == "unknown_recording"
+    assert not left(tmp_path / "recordings")
+
+
+async def test_what_becomes_of_a_recording_is_reported(
+    worker: SfuWorker, api: httpx.AsyncClient, valkey: Redis, peers: Callable[[], Peer]
+) -> None:
+    reports = RecordingReports(valkey)
+    source = peers()
+    await publish(worker.rooms, source)
+    sending = asyncio.create_task(send(source, seconds=4.0))
+    await eventually(lambda: any(info.live for info in worker.rooms.infos()), "live")
+    started = (await api.post("/v1/rooms/room/recording", json={})).json()
+    (first,) = await reports.waiting()
+    assert (first.recording.id, first.recording.state) == (started["id"], "recording")
+    assert first.recording.host == worker.describe().recordings != ""
+    async with asyncio.timeout(10):
+        while (await reports.waiting())[0].recording.bytes == 0:
+            await asyncio.sleep(0.1)
+    await sending
+    stopped = (await api.delete("/v1/rooms/room/recording")).json()
+    (last,) = await reports.waiting()
+    assert msgspec.to_builtins(last.recording) == stopped
+    assert last.recording.ended_at is not None
+    assert last.recording.end == "asked"
+    # An older report that comes late changes nothing, and settles nothing that is newer.
+    await reports.report(first.recording)
+    await reports.settle(first)
+    assert await reports.waiting() == [last]
+    await reports.settle(last)
+    assert await reports.waiting() == []
+
+
+async def test_a_file_whose_owner_deleted_it_while_the_host_was_away_is_deleted_when_it_is_back(
+    shared_valkey: Valkey, valkey: Redis, tmp_path: Path
+) -> None:
+    folder = RecordingFolder(tmp_path)
+    recording = Recording(
+        id="w0-1", room="room", host=folder.make(), started_at=datetime.now(UTC), state="ready",
+        media_type="video/webm", file="w0-1.webm", codecs=["vp8"],
+    )  # fmt: skip
+    folder.create(recording).close()
+    await RecordingReports(valkey).disown("w0-1")
+    async with SfuWorker(settings_for(shared_valkey.url, plane="python", recordings=str(tmp_path))):
+        await eventually(lambda: not left(tmp_path), "the file is deleted")
+    assert await RecordingReports(valkey).unwanted(["w0-1"]) == []
+
+
+async def test_a_file_plays_after_its_worker_was_killed_and_the_next_worker_finishes_it(
     shared_valkey: Valkey,
     valkey: Redis,  # noqa: ARG001 - empty first
     peers: Callable[[], Peer],
@@ -293,7 +385,12 @@ async def test_a_file_plays_after_its_worker_was_killed_and_is_called_interrupte
     assert ascending([at for at, _ in video])
     async with running(shared_valkey.url, **folder) as (process, url), httpx.AsyncClient(headers=headers) as http:
         await until(f"{url}/health/ready", 200)
-        (known,) = (await http.get(f"{url}/v1/rooms/room/recordings")).json()
-        assert (known["state"], known["bytes"]) == ("interrupted", file.stat().st_size)
-        assert known["duration_s"] > 0
-        assert msgspec.json.decode(file.with_suffix(".json").read_bytes())["id"] == known["id"]
+        async with asyncio.timeout(10):
+            while (known := (await http.get(f"{url}/v1/rooms/room/recordings")).json()[0])["state"] == "recording":
+                await asyncio.sleep(0.05)
+    assert (known["state"], known["end"], known["bytes"]) == ("ready", "interrupted", file.stat().st_size)
+    # Nothing of what played before is lost, and now the file says how long it is and where its keyframes are.
+    assert opened(file) == (video, audio, decoded)
+    assert known["duration_s"] == pytest.approx(max(video[-1][0], audio[-1]), abs=0.001)
+    with av.open(str(file)) as container:
+        assert container.duration == pytest.approx(known["duration_s"] * 1_000_000, abs=2_000)

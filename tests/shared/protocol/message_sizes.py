@@ -205,6 +205,23 @@ def room() -> list[Row]:
             _sent("playback", layer=2, bitrateKbps=2480, fps=30, freezes=1, packetsLost=17),
         ),
         _row(
+            "quality: a layer",
+            m.Quality(17, _SESSION, m.QualityMode.LAYER, "h"),
+            _sent("quality", requestId=17, sessionId=_SESSION, mode="layer", layer="h"),
+        ),
+        _row("viewport", m.Viewport(_SESSION, 720), _sent("viewport", sessionId=_SESSION, height=720)),
+        _row(
+            "restart",
+            m.Restart(18, _SESSION, "QE3u", "b3RoZXIgcGFzc3dvcmQrLw92"),
+            _sent(
+                "restart",
+                requestId=18,
+                sessionId=_SESSION,
+                usernameFragment="QE3u",
+                password="b3RoZXIgcGFzc3dvcmQrLw92",
+            ),
+        ),
+        _row(
             "welcome",
             welcome,
             _told(
@@ -265,6 +282,32 @@ def room() -> list[Row]:
                 total=1204,
                 people=[{"participant": p.participant, "name": p.name, "role": p.role} for p in people],
             ),
+        ),
+        _row(
+            "quality_notice: three layers",
+            m.QualityNotice(
+                _SESSION,
+                "h",
+                360,
+                m.QualityReason.VIEWPORT,
+                [m.LayerQuality("q", 180, 150), m.LayerQuality("h", 360, 600), m.LayerQuality("f", 720, 2500)],
+            ),
+            _told(
+                "quality",
+                sessionId=_SESSION,
+                layer="h",
+                height=360,
+                why="viewport",
+                layers=[
+                    {"name": name, "height": height, "bitrateKbps": kbps}
+                    for name, height, kbps in (("q", 180, 150), ("h", 360, 600), ("f", 720, 2500))
+                ],
+            ),
+        ),
+        _row(
+            "restarted",
+            m.Restarted(18, "kX7c", "c29tZSBvdGhlciBwYXNzd29yZA"),
+            _told("restarted", requestId=18, usernameFragment="kX7c", password="c29tZSBvdGhlciBwYXNzd29yZA"),
         ),
         _events("events: one chat", _chats(1)),
         _events("events: one stream_started", [m.StreamStarted(_SESSION, "Ana")]),

@@ -79,8 +79,8 @@ def test_every_client_kind_has_a_frame_that_is_refused() -> None:
 
 
 def test_kinds_stay_in_the_range_of_their_direction() -> None:
-    assert m.CLIENT_KINDS.keys() == set(range(1, 18)) <= set(range(1, 32))
-    assert m.SERVER_KINDS.keys() == set(range(33, 50)) <= set(range(33, 64))
+    assert m.CLIENT_KINDS.keys() == set(range(1, 21)) <= set(range(1, 32))
+    assert m.SERVER_KINDS.keys() == set(range(33, 52)) <= set(range(33, 64))
 
 
 @pytest.mark.parametrize(
@@ -117,6 +117,12 @@ def test_the_specification_has_every_error_and_close_code() -> None:
 def test_the_specification_has_every_action_of_a_moderator() -> None:
     text = "\n".join(_section("3. Client to server"))
     assert all(f"| {action.value} {action.name.lower()} |" in text for action in m.ModerationAction)
+
+
+def test_the_specification_has_every_mode_and_reason_of_quality() -> None:
+    asked, told = ("\n".join(_section(title)) for title in ("3. Client to server", "4. Server to client"))
+    assert all(f"| {mode.value} {mode.name.lower()} |" in asked for mode in m.QualityMode)
+    assert all(f"| {why.value} {why.name.lower()} |" in told for why in m.QualityReason)
 
 
 def _section(title: str) -> list[str]:

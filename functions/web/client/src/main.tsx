@@ -11,8 +11,10 @@ import "./styles/room.css";
 import "./styles/studio.css";
 import "./styles/chat.css";
 import "./styles/live.css";
+import "./styles/quality.css";
 import "./styles/gifts.css";
 import "./styles/people.css";
+import "./styles/recordings.css";
 
 const root = document.getElementById("root");
 if (root === null) throw new Error("The page has no #root element.");

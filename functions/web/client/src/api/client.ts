@@ -45,8 +45,8 @@ interface GuestAnswer {
   readonly participant: { readonly id: string; readonly name: string };
 }
 
-interface Call {
-  readonly method: "GET" | "POST";
+export interface Call {
+  readonly method: "GET" | "POST" | "DELETE";
   readonly path: string;
   readonly body?: unknown;
   readonly token?: string;
@@ -115,7 +115,7 @@ export class ApiClient {
   }
 }
 
-async function call<T>(request: Call): Promise<T> {
+export async function call<T>(request: Call): Promise<T> {
   const headers = new Headers({ Accept: "application/json, application/problem+json" });
   if (request.token !== undefined) headers.set("Authorization", `Bearer ${request.token}`);
   if (request.body !== undefined) headers.set("Content-Type", "application/json");
@@ -128,6 +128,7 @@ async function call<T>(request: Call): Promise<T> {
     throw unreachable();
   });
   if (!response.ok) throw await problemFrom(response);
+  if (response.status === 204) return undefined as T;
   // Our own server made this answer to the contract these types are written from.
   return (await response.json()) as T;
 }

@@ -1,23 +1,30 @@
 import { useEffect, useRef, useState, type ReactNode } from "react";
 
+import type { ViewerState } from "../room/viewer.ts";
+import { tooSlowForVideo, withoutVideo, type Wish } from "../room/wishes.ts";
 import { Icon } from "./icons.tsx";
+import { QualityMenu } from "./quality-menu.tsx";
+import { usePictureHeight } from "./use-picture-height.ts";
 
 interface PlayerProps {
-  readonly stream: MediaStream | null;
-  /** Something to know while the last picture stands still. */
-  readonly trouble: string | null;
+  readonly viewer: ViewerState;
+  readonly onChoose: (wish: Wish) => void;
+  /** How tall a picture this player can show, in pixels of the device. */
+  readonly onHeight: (height: number) => void;
   /** What to show in place of a picture. */
   readonly children?: ReactNode;
 }
 
 /** Plays a stream with sound where the browser lets it, else muted with an offer to unmute. */
-export function Player({ stream, trouble, children }: PlayerProps): ReactNode {
+export function Player({ viewer, onChoose, onHeight, children }: PlayerProps): ReactNode {
+  const { stream, trouble, wish, quality } = viewer;
   const stage = useRef<HTMLDivElement>(null);
   const video = useRef<HTMLVideoElement>(null);
   const [muted, setMuted] = useState(false);
   const [soundRefused, setSoundRefused] = useState(false);
   const [volume, setVolume] = useState(1);
 
+  usePictureHeight(stage, video, onHeight);
   useEffect(() => {
     const element = video.current;
     if (element === null) return;
@@ -51,6 +58,13 @@ export function Player({ stream, trouble, children }: PlayerProps): ReactNode {
     <div className="stage" ref={stage}>
       <video ref={video} data-testid="remote-video" playsInline autoPlay hidden={stream === null} />
       {stream === null && <div className="stage-message">{children}</div>}
+      {stream !== null && withoutVideo(wish, quality) && (
+        <div className="stage-message over" role="status" data-testid="audio-only">
+          <Icon name="volume" />
+          <h2>{tooSlowForVideo(quality) ? "Audio only: your connection is slow" : "Audio only"}</h2>
+          {tooSlowForVideo(quality) && <p>The picture comes back by itself when it can.</p>}
+        </div>
+      )}
       {stream !== null && trouble !== null && (
         <p className="stage-trouble" role="status">
           {trouble} Trying again…
@@ -93,6 +107,7 @@ export function Player({ stream, trouble, children }: PlayerProps): ReactNode {
             }}
           />
           <span className="spacer" />
+          <QualityMenu wish={wish} quality={quality} onChoose={onChoose} />
           <button type="button" className="icon-button" aria-label="Full screen" onClick={toggleFullscreen}>
             <Icon name="expand" />
           </button>

@@ -1,8 +1,10 @@
 import type { ReactNode } from "react";
 
 import type { CameraState, DeviceKind } from "../room/camera.ts";
+import { presetCalled, PRESETS, type Preset } from "../room/presets.ts";
 import type { PublisherState } from "../room/publisher.ts";
 import type { RoomSession } from "../room/session.ts";
+import { bitrateLabel } from "../room/wishes.ts";
 import { Icon, type IconName } from "./icons.tsx";
 
 interface StudioControlsProps {
@@ -12,6 +14,7 @@ interface StudioControlsProps {
   /** An encoder is on air: going live from here would replace it. */
   readonly onAirElsewhere: boolean;
   readonly connected: boolean;
+  readonly preset: Preset;
 }
 
 export function StudioControls(props: StudioControlsProps): ReactNode {
@@ -37,6 +40,7 @@ export function StudioControls(props: StudioControlsProps): ReactNode {
         chosen={on?.cameraId ?? null}
         session={session}
       />
+      <PresetControl {...props} />
       <AirControl {...props} />
     </div>
   );
@@ -79,6 +83,29 @@ function DeviceControl({ kind, label, icon, enabled, devices, chosen, session }:
         {devices.map((device, index) => (
           <option key={device.deviceId} value={device.deviceId}>
             {device.label === "" ? `${label} ${index + 1}` : device.label}
+          </option>
+        ))}
+      </select>
+    </div>
+  );
+}
+
+/** What is sent. It cannot be changed on air: the layers are agreed on at the start. */
+function PresetControl({ session, publisher, preset }: StudioControlsProps): ReactNode {
+  return (
+    <div className="device preset">
+      <select
+        aria-label="Quality"
+        data-testid="preset"
+        value={preset.name}
+        disabled={publisher.kind !== "idle" && publisher.kind !== "failed"}
+        onChange={(event) => {
+          void session.choosePreset(presetCalled(event.target.value));
+        }}
+      >
+        {PRESETS.map(({ name, framesPerSecond, bitrate }) => (
+          <option key={name} value={name}>
+            {`${name}, ${framesPerSecond} fps, ${bitrateLabel(bitrate / 1000)}`}
           </option>
         ))}
       </select>

@@ -2,6 +2,7 @@ import { useEffect, useRef, type ReactNode } from "react";
 
 import type { CameraState } from "../room/camera.ts";
 import type { RoomSession, SessionState } from "../room/session.ts";
+import type { Wish } from "../room/wishes.ts";
 import { Icon } from "./icons.tsx";
 import { Player } from "./player.tsx";
 import { StudioControls } from "./studio-controls.tsx";
@@ -9,10 +10,12 @@ import { StudioControls } from "./studio-controls.tsx";
 interface StudioProps {
   readonly session: RoomSession;
   readonly state: SessionState;
+  readonly onChoose: (wish: Wish) => void;
+  readonly onHeight: (height: number) => void;
 }
 
 /** The streamer's stage: own camera, or what an encoder sends in its place. */
-export function Studio({ session, state }: StudioProps): ReactNode {
+export function Studio({ session, state, onChoose, onHeight }: StudioProps): ReactNode {
   const { camera, publisher, room, viewer } = state;
   const publishing = publisher.kind === "live" || publisher.kind === "starting" || publisher.kind === "recovering";
   const live = room.stream.kind === "live";
@@ -25,7 +28,7 @@ export function Studio({ session, state }: StudioProps): ReactNode {
   return (
     <div className="studio">
       {fromEncoder ? (
-        <Player stream={viewer.stream} trouble={viewer.trouble} />
+        <Player viewer={viewer} onChoose={onChoose} onHeight={onHeight} />
       ) : (
         <div className="stage">
           <Preview camera={camera} onRetry={() => void session.camera.open()} />
@@ -47,6 +50,7 @@ export function Studio({ session, state }: StudioProps): ReactNode {
         publisher={publisher}
         onAirElsewhere={fromEncoder}
         connected={room.connection === "connected"}
+        preset={state.preset}
       />
     </div>
   );

@@ -1,6 +1,7 @@
 import { useCallback, useEffect, useMemo, useState, type ReactNode } from "react";
 
 import type { ApiClient, Room } from "../api/client.ts";
+import { RecordingsClient } from "../api/recordings.ts";
 import { describeError } from "../api/problem.ts";
 import { ChatPanel } from "../components/chat-panel.tsx";
 import { ObstacleScreen, RefusalScreen, WaitingScreen } from "../components/door-screens.tsx";
@@ -11,6 +12,7 @@ import { KnocksPanel } from "../components/knocks-panel.tsx";
 import { PeoplePanel } from "../components/people-panel.tsx";
 import { Player } from "../components/player.tsx";
 import { ReactionBar } from "../components/reaction-bar.tsx";
+import { RecordingsCard } from "../components/recordings-card.tsx";
 import { LiveBadge, ViewerCount } from "../components/room-facts.tsx";
 import { SettingsCard } from "../components/settings-card.tsx";
 import { ShareCard } from "../components/share-card.tsx";
@@ -18,6 +20,7 @@ import { Studio } from "../components/studio.tsx";
 import type { Role, SettingsChanged } from "../protocol/messages.ts";
 import type { Moderation } from "../room/connection.ts";
 import type { RoomSession, SessionState } from "../room/session.ts";
+import type { Wish } from "../room/wishes.ts";
 import { useSessionState } from "./use-room-visit.ts";
 
 interface LiveRoomProps {
@@ -47,6 +50,7 @@ export function LiveRoom({ api, room, role, session }: LiveRoomProps): ReactNode
   const settings = state.room.settings ?? first;
   const title = settings.title === "" ? room.title : settings.title;
   const connected = state.room.connection === "connected";
+  const recordings = useMemo(() => new RecordingsClient(api, room.id), [api, room.id]);
   const [problem, setProblem] = useState<string | null>(null);
   const [peopleOpen, setPeopleOpen] = useState(false);
 
@@ -72,6 +76,19 @@ export function LiveRoom({ api, room, role, session }: LiveRoomProps): ReactNode
   const retry = useCallback(
     (messageId: number): void => {
       session.retry(messageId);
+    },
+    [session],
+  );
+
+  const chooseQuality = useCallback(
+    (wish: Wish): void => {
+      session.chooseQuality(wish);
+    },
+    [session],
+  );
+  const fitPlayer = useCallback(
+    (height: number): void => {
+      session.fitPlayer(height);
     },
     [session],
   );
@@ -108,9 +125,9 @@ export function LiveRoom({ api, room, role, session }: LiveRoomProps): ReactNode
       </header>
       <main className="room-main">
         {role === "streamer" ? (
-          <Studio session={session} state={state} />
+          <Studio session={session} state={state} onChoose={chooseQuality} onHeight={fitPlayer} />
         ) : (
-          <Player stream={state.viewer.stream} trouble={state.viewer.trouble}>
+          <Player viewer={state.viewer} onChoose={chooseQuality} onHeight={fitPlayer}>
             <StageStatus state={state} streamer={room.owner.name} />
           </Player>
         )}
@@ -149,6 +166,7 @@ export function LiveRoom({ api, room, role, session }: LiveRoomProps): ReactNode
           />
         </div>
         <div className="room-cards">
+          {role === "streamer" && <RecordingsCard recordings={recordings} live={state.room.stream.kind === "live"} />}
           {role === "streamer" && (
             <SettingsCard
               roomId={room.id}

@@ -12,6 +12,11 @@ export type Visit =
   | { readonly kind: "refused"; readonly text: string }
   | { readonly kind: "joined"; readonly room: Room; readonly role: Role; readonly session: RoomSession };
 
+/** Not every browser tells when the device goes from one network to another. */
+interface NavigatorWithNetwork {
+  readonly connection?: EventTarget;
+}
+
 export interface RoomVisit {
   readonly visit: Visit;
   readonly retry: () => void;
@@ -41,18 +46,21 @@ export function useRoomVisit(api: ApiClient, roomId: string): RoomVisit {
         if (!left) setVisit(visitAfter(error));
       }
     };
-    const backOnline = (): void => {
-      session?.retryNow();
+    const networkChanged = (): void => {
+      session?.networkChanged();
     };
+    const { connection } = navigator as NavigatorWithNetwork;
 
     void join();
     window.addEventListener("pagehide", leave);
     window.addEventListener("pageshow", reloadWhenRestored);
-    window.addEventListener("online", backOnline);
+    window.addEventListener("online", networkChanged);
+    connection?.addEventListener("change", networkChanged);
     return () => {
       window.removeEventListener("pagehide", leave);
       window.removeEventListener("pageshow", reloadWhenRestored);
-      window.removeEventListener("online", backOnline);
+      window.removeEventListener("online", networkChanged);
+      connection?.removeEventListener("change", networkChanged);
       leave();
     };
   }, [api, roomId, attempt]);

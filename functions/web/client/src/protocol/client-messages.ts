@@ -124,6 +124,33 @@ export interface Playback {
   readonly lost: number;
 }
 
+/** What this viewer wants to get of a session. Answered with `done`. */
+export interface Quality {
+  readonly kind: "quality";
+  readonly request: number;
+  readonly session: string;
+  /** One of `QualityMode`. */
+  readonly mode: number;
+  /** The most that is to be given, where the mode is `layer`. */
+  readonly layer: string | null;
+}
+
+/** How tall this viewer's player is, in pixels of the device; 0 is not known. */
+export interface Viewport {
+  readonly kind: "viewport";
+  readonly session: string;
+  readonly height: number;
+}
+
+/** This side's new ICE credentials for a session. Answered with `restarted`. */
+export interface Restart {
+  readonly kind: "restart";
+  readonly request: number;
+  readonly session: string;
+  readonly ufrag: string;
+  readonly password: string;
+}
+
 export type ClientMessage =
   | Join
   | Ping
@@ -141,4 +168,7 @@ export type ClientMessage =
   | Configure
   | Admit
   | People
-  | Playback;
+  | Playback
+  | Quality
+  | Viewport
+  | Restart;

@@ -8,6 +8,7 @@ import {
   readList,
   readOneOf,
   readString,
+  readStringOrNull,
   readStrings,
   readUint,
   readUintOrNull,
@@ -21,6 +22,7 @@ import {
   type Events,
   type GapReason,
   type Knock,
+  type LayerQuality,
   type LoggedEvent,
   type Person,
   type ReactionCount,
@@ -83,6 +85,12 @@ function clientElements(message: ClientMessage): readonly unknown[] {
       const { layer, bitrateKbps, fps, freezes, lost } = message;
       return [ClientKind.playback, layer, bitrateKbps, fps, freezes, lost];
     }
+    case "quality":
+      return [ClientKind.quality, message.request, message.session, message.mode, message.layer];
+    case "viewport":
+      return [ClientKind.viewport, message.session, message.height];
+    case "restart":
+      return [ClientKind.restart, message.request, message.session, message.ufrag, message.password];
   }
 }
 
@@ -177,6 +185,22 @@ export function decodeServerMessage(frame: ArrayBuffer | Uint8Array): ServerMess
         total: readUint(f, 2, "people_list.total"),
         people: readList(f, 3, readPerson, "people_list.people"),
       };
+    case ServerKind.qualityNotice:
+      return {
+        kind: "quality_notice",
+        session: readString(f, 1, "quality_notice.session"),
+        layer: readStringOrNull(f, 2, "quality_notice.layer"),
+        height: readUint(f, 3, "quality_notice.height"),
+        why: readUint(f, 4, "quality_notice.why"),
+        layers: readList(f, 5, readLayer, "quality_notice.layers"),
+      };
+    case ServerKind.restarted:
+      return {
+        kind: "restarted",
+        request: readUint(f, 1, "restarted.request"),
+        ufrag: readString(f, 2, "restarted.ufrag"),
+        password: readString(f, 3, "restarted.password"),
+      };
     default:
       return null;
   }
@@ -209,6 +233,14 @@ function readSdp(value: unknown, what: string): string {
 
 function readReaction(elements: readonly unknown[], what: string): ReactionCount {
   return { reaction: readString(elements, 0, what), count: readUint(elements, 1, what) };
+}
+
+function readLayer(elements: readonly unknown[], what: string): LayerQuality {
+  return {
+    name: readString(elements, 0, what),
+    height: readUint(elements, 1, what),
+    bitrateKbps: readUint(elements, 2, what),
+  };
 }
 
 function readKnock(elements: readonly unknown[], what: string): Knock {

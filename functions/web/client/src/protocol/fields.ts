@@ -18,6 +18,10 @@ export function readString(elements: Elements, index: number, what: string): str
   return value;
 }
 
+export function readStringOrNull(elements: Elements, index: number, what: string): string | null {
+  return elements[index] === null ? null : readString(elements, index, what);
+}
+
 export function readUint(elements: Elements, index: number, what: string): number {
   const value = elements[index];
   if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) {

@@ -35,6 +35,9 @@ export const ClientKind = {
   admit: 15,
   people: 16,
   playback: 17,
+  quality: 18,
+  viewport: 19,
+  restart: 20,
 } as const;
 
 export const ServerKind = {
@@ -55,6 +58,8 @@ export const ServerKind = {
   waiting: 47,
   knocks: 48,
   peopleList: 49,
+  qualityNotice: 50,
+  restarted: 51,
 } as const;
 
 export const EventType = {
@@ -73,6 +78,23 @@ export const ModerationAction = {
   timeOut: 2,
   ban: 3,
   lift: 4,
+} as const;
+
+/** What a viewer wants to get. */
+export const QualityMode = {
+  auto: 0,
+  layer: 1,
+  audioOnly: 2,
+  paused: 3,
+} as const;
+
+/** Why a viewer gets the layer that they get, or none. */
+export const QualityReason = {
+  best: 0,
+  network: 1,
+  choice: 2,
+  viewport: 3,
+  tier: 4,
 } as const;
 
 export const ErrorCode = {

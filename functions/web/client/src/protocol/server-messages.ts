@@ -139,6 +139,34 @@ export interface PeopleList {
   readonly people: readonly Person[];
 }
 
+/** A layer that can be had: its height in pixels, 0 where that is not known, and what it costs. */
+export interface LayerQuality {
+  readonly name: string;
+  readonly height: number;
+  readonly bitrateKbps: number;
+}
+
+/** What a session of this viewer's gets at present. */
+export interface QualityNotice {
+  readonly kind: "quality_notice";
+  readonly session: string;
+  /** Null is no video. */
+  readonly layer: string | null;
+  readonly height: number;
+  /** One of `QualityReason`: why it is not more. */
+  readonly why: number;
+  /** What is being sent to the room, cheapest first. */
+  readonly layers: readonly LayerQuality[];
+}
+
+/** The worker's ICE credentials after a restart. */
+export interface Restarted {
+  readonly kind: "restarted";
+  readonly request: number;
+  readonly ufrag: string;
+  readonly password: string;
+}
+
 export type ServerMessage =
   | Welcome
   | Pong
@@ -156,4 +184,6 @@ export type ServerMessage =
   | Stats
   | Waiting
   | Knocks
-  | PeopleList;
+  | PeopleList
+  | QualityNotice
+  | Restarted;

@@ -1,6 +1,7 @@
 import { describe, expect, it, vi } from "vitest";
 
 import { Camera, type CameraState } from "./camera.ts";
+import { DEFAULT_PRESET } from "./presets.ts";
 
 class FakeTrack {
   readonly kind: string;
@@ -45,6 +46,7 @@ function cameraWith(devices: MediaDeviceInfo[], getUserMedia: () => Promise<Medi
   const camera = new Camera({
     onState: (state) => states.push(state),
     onTrackReplaced: (track) => replaced.push(track),
+    preset: DEFAULT_PRESET,
     mediaDevices: { getUserMedia: asked, enumerateDevices: () => Promise.resolve(devices) } as unknown as MediaDevices,
   });
   return { camera, states, replaced, asked };

@@ -1,4 +1,5 @@
 /** The streamer's camera and microphone: permission, choice of device, mute. */
+import { constraintsOf, type Preset } from "./presets.ts";
 
 export interface Devices {
   readonly cameras: readonly MediaDeviceInfo[];
@@ -25,14 +26,11 @@ export interface CameraOptions {
   readonly onState: (state: CameraState) => void;
   /** Another device was chosen while the old track may be on air. */
   readonly onTrackReplaced: (track: MediaStreamTrack) => void;
+  /** What to ask of the camera at first. */
+  readonly preset: Preset;
   readonly mediaDevices?: MediaDevices;
 }
 
-const VIDEO: MediaTrackConstraints = {
-  width: { ideal: 1280 },
-  height: { ideal: 720 },
-  frameRate: { ideal: 30, max: 30 },
-};
 const AUDIO: MediaTrackConstraints = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
 
 export class Camera {
@@ -40,9 +38,11 @@ export class Camera {
   #stream: MediaStream | null = null;
   /** Distinguishes the present opening from one that was closed while the browser was still asking. */
   #opening = 0;
+  #preset: Preset;
 
   constructor(options: CameraOptions) {
     this.#options = options;
+    this.#preset = options.preset;
   }
 
   get stream(): MediaStream | null {
@@ -54,7 +54,7 @@ export class Camera {
     const opening = this.#opening;
     this.#options.onState({ kind: "asking" });
     try {
-      const stream = await openWhatIsThere(this.#mediaDevices());
+      const stream = await openWhatIsThere(this.#mediaDevices(), this.#preset);
       if (opening !== this.#opening) {
         stopTracks(stream);
         return;
@@ -80,7 +80,7 @@ export class Camera {
     const device = { deviceId: { exact: deviceId } };
     try {
       const picked = await this.#mediaDevices().getUserMedia(
-        kind === "video" ? { video: { ...VIDEO, ...device } } : { audio: { ...AUDIO, ...device } },
+        kind === "video" ? { video: { ...constraintsOf(this.#preset), ...device } } : { audio: { ...AUDIO, ...device } },
       );
       hintMotion(picked);
       const [track] = picked.getTracks();
@@ -99,6 +99,15 @@ export class Camera {
     } catch {
       // The device did not open. What was in use still is, and the picker goes back to it.
       await this.#publishState();
+    }
+  }
+
+  /** Asks the camera for another size and rate, now and whenever it is opened. */
+  async fit(preset: Preset): Promise<void> {
+    this.#preset = preset;
+    for (const track of this.#stream?.getVideoTracks() ?? []) {
+      // What a camera cannot give, it gives as near as it can.
+      await track.applyConstraints(constraintsOf(preset)).catch(() => undefined);
     }
   }
 
@@ -137,12 +146,12 @@ export class Camera {
 }
 
 /** Asking for a kind of device that is missing would refuse the other one too. */
-async function openWhatIsThere(mediaDevices: MediaDevices): Promise<MediaStream> {
+async function openWhatIsThere(mediaDevices: MediaDevices, preset: Preset): Promise<MediaStream> {
   const devices = await mediaDevices.enumerateDevices();
   const camera = devices.some(({ kind }) => kind === "videoinput");
   const microphone = devices.some(({ kind }) => kind === "audioinput");
   if (!camera && !microphone) throw new DOMException("no device", "NotFoundError");
-  return mediaDevices.getUserMedia({ video: camera && VIDEO, audio: microphone && AUDIO });
+  return mediaDevices.getUserMedia({ video: camera && constraintsOf(preset), audio: microphone && AUDIO });
 }
 
 class InsecurePage extends Error {}

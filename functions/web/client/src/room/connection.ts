@@ -24,12 +24,15 @@ import {
   type Moderate,
   type Offer,
   type PeopleList,
+  type QualityNotice,
   type ReactionCount,
+  type Restarted,
   type ServerMessage,
   type Welcome,
 } from "../protocol/messages.ts";
 import { Backoff } from "./backoff.ts";
 import { systemClock, type Clock, type Timer } from "./clock.ts";
+import type { IceCredentials } from "./ice-restart.ts";
 import { Outbox, type ChatContent, type GiftContent, type Outgoing } from "./outbox.ts";
 import { ReactionSender } from "./reaction-sender.ts";
 import { ConnectionLost, Requests } from "./requests.ts";
@@ -67,6 +70,7 @@ export type ConnectionNotice =
   | { readonly type: "people"; readonly people: PeopleList }
   | { readonly type: "reactions"; readonly reactions: readonly ReactionCount[] }
   | { readonly type: "typing"; readonly typing: Typists }
+  | { readonly type: "quality"; readonly quality: QualityNotice }
   | { readonly type: "outgoing"; readonly message: Outgoing }
   | { readonly type: "error"; readonly error: ErrorMessage }
   | { readonly type: "refused"; readonly reason: RefusalReason };
@@ -83,7 +87,7 @@ export interface ConnectionOptions {
   readonly newMessageId?: () => number;
 }
 
-type Reply = Offer | Answer | Done | PeopleList;
+type Reply = Offer | Answer | Done | PeopleList | Restarted;
 
 /** What to ask for in a request; its kind and number are the connection's own. */
 export type Moderation = Omit<Moderate, "kind" | "request">;
@@ -280,6 +284,23 @@ export class RoomConnection {
     await this.#request((request) => ({ kind: "hangup", request, session }));
   }
 
+  /** Says what to get of a session: `mode` is one of `QualityMode`. */
+  async quality(session: string, mode: number, layer: string | null): Promise<void> {
+    await this.#request((request) => ({ kind: "quality", request, session, mode, layer }));
+  }
+
+  /** Says how tall the player is; lost where there is no connection just now. */
+  viewport(session: string, height: number): void {
+    if (this.#state === "connected") this.#send({ kind: "viewport", session, height });
+  }
+
+  /** Begins ICE anew: brings the other side's credentials. */
+  async restart(session: string, { ufrag, password }: IceCredentials): Promise<IceCredentials> {
+    const reply = await this.#request((request) => ({ kind: "restart", request, session, ufrag, password }));
+    if (reply.kind !== "restarted") throw new ProtocolError("restart was not answered with credentials");
+    return { ufrag: reply.ufrag, password: reply.password };
+  }
+
   #request(message: (request: number) => ClientMessage): Promise<Reply> {
     if (this.#state !== "connected") return Promise.reject(new ConnectionLost());
     return this.#requests.open((request) => {
@@ -382,7 +403,11 @@ export class RoomConnection {
       case "answer":
       case "done":
       case "people_list":
+      case "restarted":
         this.#requests.answer(message);
+        return;
+      case "quality_notice":
+        onNotice({ type: "quality", quality: message });
         return;
       case "move":
         this.#moveTimer?.cancel();

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { sampleOf, StallDetector, type MediaSample } from "./media-health.ts";
+import { activityOf, sampleOf, SilenceDetector, StallDetector, type MediaSample } from "./media-health.ts";
 
 function stalledAfter(seconds: number, sampleAt: (second: number) => MediaSample): boolean {
   const detector = new StallDetector();
@@ -14,10 +14,10 @@ describe("StallDetector", () => {
     expect(stalledAfter(60, (s) => ({ framesDecoded: s * 30, videoBytes: s * 9000, audioBytes: s * 900 }))).toBe(false);
   });
 
-  it("calls it a stall after five seconds without anything", () => {
+  it("waits ten seconds where nothing comes at all", () => {
     const silence = (): MediaSample => ({ framesDecoded: 30, videoBytes: 9000, audioBytes: 900 });
-    expect(stalledAfter(4, silence)).toBe(false);
-    expect(stalledAfter(5, silence)).toBe(true);
+    expect(stalledAfter(9, silence)).toBe(false);
+    expect(stalledAfter(10, silence)).toBe(true);
   });
 
   it("calls it a stall when video arrives but cannot be decoded", () => {
@@ -37,5 +37,31 @@ describe("sampleOf", () => {
       { type: "outbound-rtp", kind: "video", bytesReceived: 999 },
     ]);
     expect(sample).toEqual({ framesDecoded: 3, videoBytes: 100, audioBytes: 10 });
+  });
+});
+
+describe("SilenceDetector", () => {
+  const silentAt = (activity: readonly number[]): number[] => {
+    const detector = new SilenceDetector();
+    return activity.flatMap((value, second) => (detector.fellSilent(value, second * 1000) ? [second] : []));
+  };
+
+  it("tells a path that falls silent once, until it brings something again", () => {
+    expect(silentAt([1, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3])).toEqual([4, 10]);
+  });
+
+  it("does not wait for a path that never brought anything", () => {
+    expect(silentAt([0, 0, 0, 0, 0, 0, 0])).toEqual([]);
+  });
+
+  it("takes answers to connectivity checks for life, with no media at all", () => {
+    expect(
+      activityOf([
+        { type: "inbound-rtp", bytesReceived: 7_000 },
+        { type: "candidate-pair", responsesReceived: 3, bytesReceived: 100 },
+        { type: "transport", bytesReceived: 5_000 },
+      ]),
+    ).toBe(103);
+    expect(silentAt([100, 100, 101, 101, 102, 102, 103])).toEqual([]);
   });
 });

@@ -11,6 +11,7 @@ export interface InboundReport {
   readonly kind?: string;
   readonly framesDecoded?: number;
   readonly bytesReceived?: number;
+  readonly responsesReceived?: number;
 }
 
 export function sampleOf(reports: Iterable<InboundReport>): MediaSample {
@@ -30,10 +31,16 @@ export function sampleOf(reports: Iterable<InboundReport>): MediaSample {
 }
 
 const STALL_MS = 5_000;
+/**
+ * Where not a byte comes, another subscription would get none either: a dead path of our own is noticed otherwise, and a
+ * streamer whose path has died has these seconds to find another one.
+ */
+const NOTHING_MS = 10_000;
 
 export class StallDetector {
   #last: MediaSample | null = null;
   #lastMovedAt = 0;
+  #bytesSince = 0;
 
   /** Takes a sample; returns whether playback has stood still for too long. */
   stalled(sample: MediaSample, nowMs: number): boolean {
@@ -41,14 +48,50 @@ export class StallDetector {
     this.#last = sample;
     if (last === null || moved(last, sample)) {
       this.#lastMovedAt = nowMs;
+      this.#bytesSince = bytesOf(sample);
       return false;
     }
-    return nowMs - this.#lastMovedAt >= STALL_MS;
+    const limitMs = bytesOf(sample) > this.#bytesSince ? STALL_MS : NOTHING_MS;
+    return nowMs - this.#lastMovedAt >= limitMs;
   }
+}
+
+function bytesOf({ videoBytes, audioBytes }: MediaSample): number {
+  return videoBytes + audioBytes;
 }
 
 function moved(before: MediaSample, after: MediaSample): boolean {
   if (after.framesDecoded > before.framesDecoded) return true;
   // Sound without a single byte of video: a stream of sound alone, or a camera that is off. Nothing to repair.
   return after.audioBytes > before.audioBytes && after.videoBytes === before.videoBytes;
+}
+
+/** Anything that grows while the path carries something: packets, and answers to connectivity checks. */
+export function activityOf(reports: Iterable<InboundReport>): number {
+  let activity = 0;
+  for (const { type, bytesReceived, responsesReceived } of reports) {
+    if (type === "candidate-pair") activity += (bytesReceived ?? 0) + (responsesReceived ?? 0);
+  }
+  return activity;
+}
+
+/** Browsers check a path that is well every two and a half seconds, so a streamer who sends nothing is no silence. */
+const SILENT_MS = 3_000;
+
+/** Notices that a path that brought something brings nothing any more, sooner than the browser says so. */
+export class SilenceDetector {
+  #activity = 0;
+  #lastAt: number | null = null;
+
+  /** Takes a sample; returns whether it has just become silent, once for each time. */
+  fellSilent(activity: number, nowMs: number): boolean {
+    if (activity !== this.#activity) {
+      this.#activity = activity;
+      this.#lastAt = nowMs;
+      return false;
+    }
+    if (this.#lastAt === null || nowMs - this.#lastAt < SILENT_MS) return false;
+    this.#lastAt = null;
+    return true;
+  }
 }

@@ -2,6 +2,8 @@ import { beforeEach, describe, expect, it, vi } from "vitest";
 
 import { ErrorCode, type Answer } from "../protocol/messages.ts";
 import { FakeMediaStream, FakePeer } from "./fake-peer.ts";
+import type { IceCredentials } from "./ice-restart.ts";
+import { DEFAULT_PRESET, presetCalled } from "./presets.ts";
 import { Publisher, type PublisherState } from "./publisher.ts";
 import { ConnectionLost, RequestRefused } from "./requests.ts";
 import { FakeClock, settle } from "./testing.ts";
@@ -12,6 +14,7 @@ let states: PublisherState[];
 let sessions: number;
 const publish = vi.fn<(sdp: string) => Promise<Answer>>();
 const hangup = vi.fn<(session: string) => Promise<void>>();
+const restart = vi.fn<(session: string, ours: IceCredentials) => Promise<IceCredentials>>();
 let publisher: Publisher;
 
 function peer(): FakePeer {
@@ -21,7 +24,7 @@ function peer(): FakePeer {
 }
 
 async function goLive(): Promise<void> {
-  publisher.start(new FakeMediaStream() as unknown as MediaStream);
+  publisher.start(new FakeMediaStream() as unknown as MediaStream, DEFAULT_PRESET);
   await settle();
   peer().become("connected");
 }
@@ -36,8 +39,9 @@ beforeEach(() => {
     return Promise.resolve({ kind: "answer", request: 1, session: `s${sessions}`, sdp: "remote answer" });
   });
   hangup.mockReset().mockResolvedValue();
+  restart.mockReset().mockResolvedValue({ ufrag: "remote", password: "password" });
   publisher = new Publisher({
-    signaling: { publish, hangup },
+    signaling: { publish, hangup, restart },
     onState: (state) => states.push(state),
     clock,
     random: () => 0.5,
@@ -93,6 +97,30 @@ describe("Publisher", () => {
     expect(publisher.state).toEqual({ kind: "live", session: "s2" });
   });
 
+  it("restarts ICE on the same connection when the path is lost, and when the device changes its network", async () => {
+    await goLive();
+    peer().become("disconnected");
+    await settle();
+    expect(restart).toHaveBeenCalledExactlyOnceWith("s1", { ufrag: "local1", password: "secret1" });
+    peer().become("connected");
+    publisher.networkChanged();
+    await settle();
+    expect(restart).toHaveBeenLastCalledWith("s1", { ufrag: "local2", password: "secret2" });
+    clock.advance(60_000);
+    expect(peers).toHaveLength(1);
+    expect(publish).toHaveBeenCalledOnce();
+  });
+
+  it("sends what the preset says", async () => {
+    publisher.start(streamWithCamera(), presetCalled("480p"));
+    await settle();
+    expect(peer().encodings.map(({ rid, maxBitrate }) => [rid, maxBitrate])).toEqual([
+      ["h", 288_000],
+      ["f", 1_200_000],
+    ]);
+    expect(peer().degradation).toBe("maintain-framerate");
+  });
+
   it("does nothing when a disconnected peer heals in time", async () => {
     await goLive();
     peer().become("disconnected");
@@ -121,7 +149,7 @@ describe("Publisher", () => {
 
   it("waits at least as long as the server asks before the next attempt", async () => {
     publish.mockRejectedValueOnce(refusal(ErrorCode.noCapacity, 4_000));
-    publisher.start(new FakeMediaStream() as unknown as MediaStream);
+    publisher.start(new FakeMediaStream() as unknown as MediaStream, DEFAULT_PRESET);
     await settle();
     expect(states.at(-1)).toEqual({ kind: "recovering", reason: "refused" });
     expect(clock.delays).toEqual([4_000]);
@@ -129,7 +157,7 @@ describe("Publisher", () => {
 
   it("tries at once when the socket that its request was lost with is back", async () => {
     publish.mockRejectedValueOnce(new ConnectionLost());
-    publisher.start(new FakeMediaStream() as unknown as MediaStream);
+    publisher.start(new FakeMediaStream() as unknown as MediaStream, DEFAULT_PRESET);
     await settle();
     publisher.signalingRestored(false);
     await settle();
@@ -138,14 +166,14 @@ describe("Publisher", () => {
 
   it("gives up when it may not publish", async () => {
     publish.mockRejectedValueOnce(refusal(ErrorCode.forbidden, null));
-    publisher.start(new FakeMediaStream() as unknown as MediaStream);
+    publisher.start(new FakeMediaStream() as unknown as MediaStream, DEFAULT_PRESET);
     await settle();
     expect(publisher.state).toEqual({ kind: "failed", reason: "refused" });
     expect(clock.delays).toEqual([]);
   });
 
   it("leaves no session behind when it was stopped during the request", async () => {
-    publisher.start(new FakeMediaStream() as unknown as MediaStream);
+    publisher.start(new FakeMediaStream() as unknown as MediaStream, DEFAULT_PRESET);
     publisher.stop();
     await settle();
     expect(publisher.state).toEqual({ kind: "idle" });
@@ -155,4 +183,10 @@ describe("Publisher", () => {
 
 function refusal(code: number, retryAfterMs: number | null): RequestRefused {
   return new RequestRefused({ kind: "error", code, message: "refused", reference: 1, retryAfterMs });
+}
+
+function streamWithCamera(): MediaStream {
+  const stream = new FakeMediaStream();
+  stream.addTrack({ kind: "video", getSettings: () => ({ height: 480 }) } as unknown as MediaStreamTrack);
+  return stream as unknown as MediaStream;
 }

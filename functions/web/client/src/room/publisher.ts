@@ -7,7 +7,9 @@
 import type { Answer, EndReason } from "../protocol/messages.ts";
 import { Backoff } from "./backoff.ts";
 import { systemClock, type Clock, type Timer } from "./clock.ts";
+import { restartIce, type IceCredentials } from "./ice-restart.ts";
 import { localSdp, newPeer, watchPeer, type PeerFactory, type PeerWatch } from "./peer.ts";
+import { DEFAULT_PRESET, encodingsOf, type Preset } from "./presets.ts";
 import { ConnectionLost, RequestRefused } from "./requests.ts";
 
 export type PublisherState =
@@ -23,6 +25,7 @@ export type PublisherState =
 export interface PublishSignaling {
   publish(sdp: string): Promise<Answer>;
   hangup(session: string): Promise<void>;
+  restart(session: string, ours: IceCredentials): Promise<IceCredentials>;
 }
 
 export interface PublisherOptions {
@@ -34,15 +37,6 @@ export interface PublisherOptions {
 }
 
 const BACKOFF = { initialMs: 500, capMs: 10_000 };
-/**
- * The picture in a quarter, half and all of its width (720p30): the media server gives each viewer the largest that
- * their connection takes. Together they stay below what a worker tells publishers to send.
- */
-const VIDEO_ENCODINGS: readonly RTCRtpEncodingParameters[] = [
-  { rid: "q", scaleResolutionDownBy: 4, maxBitrate: 150_000, maxFramerate: 30 },
-  { rid: "h", scaleResolutionDownBy: 2, maxBitrate: 600_000, maxFramerate: 30 },
-  { rid: "f", scaleResolutionDownBy: 1, maxBitrate: 2_500_000, maxFramerate: 30 },
-];
 
 interface Attempt {
   readonly peer: RTCPeerConnection;
@@ -55,6 +49,7 @@ export class Publisher {
   readonly #clock: Clock;
   readonly #backoff: Backoff;
   #stream: MediaStream | null = null;
+  #preset: Preset = DEFAULT_PRESET;
   #attempt: Attempt | null = null;
   #retry: Timer | null = null;
   #state: PublisherState = { kind: "idle" };
@@ -74,8 +69,9 @@ export class Publisher {
     return this.#attempt?.session ?? null;
   }
 
-  start(stream: MediaStream): void {
+  start(stream: MediaStream, preset: Preset): void {
     this.#stream = stream;
+    this.#preset = preset;
     this.#setState({ kind: "starting" });
     void this.#publish();
   }
@@ -108,10 +104,16 @@ export class Publisher {
   /** The socket is back. When the room is not live any more, our session went while we could not hear of it. */
   signalingRestored(live: boolean): void {
     if (this.#stream === null) return;
+    this.#attempt?.watch?.signalingRestored();
     if (this.#retry !== null || (!live && this.session !== null)) {
       this.#cancelRetry();
       void this.#publish();
     }
+  }
+
+  /** The device may be in another network. */
+  networkChanged(): void {
+    this.#attempt?.watch?.restart();
   }
 
   async #publish(): Promise<void> {
@@ -122,7 +124,7 @@ export class Publisher {
     const attempt: Attempt = { peer, session: null, watch: null };
     this.#attempt = attempt;
     try {
-      await addTracks(peer, stream);
+      await addTracks(peer, stream, this.#preset);
       await peer.setLocalDescription();
       const answer = await this.#options.signaling.publish(localSdp(peer));
       if (this.#attempt !== attempt) {
@@ -140,6 +142,8 @@ export class Publisher {
         onFailed: () => {
           this.#recover("The media connection was lost.");
         },
+        restartIce: () =>
+          restartIce(peer, (ours) => this.#options.signaling.restart(answer.session, ours)),
       });
     } catch (error) {
       if (this.#attempt === attempt) this.#failed(error);
@@ -199,22 +203,22 @@ export class Publisher {
   }
 }
 
-async function addTracks(peer: RTCPeerConnection, stream: MediaStream): Promise<void> {
+/** The media server gives each viewer the largest layer that their connection takes. */
+async function addTracks(peer: RTCPeerConnection, stream: MediaStream, preset: Preset): Promise<void> {
   for (const track of stream.getTracks()) {
     const video = track.kind === "video";
     const { sender } = peer.addTransceiver(track, {
       direction: "sendonly",
       streams: [stream],
-      ...(video && { sendEncodings: [...VIDEO_ENCODINGS] }),
+      ...(video && { sendEncodings: encodingsOf(preset, track.getSettings().height ?? preset.height) }),
     });
-    if (video) await preferMotion(sender);
+    if (video) await degradeBy(sender, preset.degradation);
   }
 }
 
-/** A camera shows people moving: when bandwidth runs short, a smaller picture is better than a jerky one. */
-async function preferMotion(sender: RTCRtpSender): Promise<void> {
+async function degradeBy(sender: RTCRtpSender, preference: RTCDegradationPreference): Promise<void> {
   const parameters = sender.getParameters();
-  parameters.degradationPreference = "maintain-framerate";
+  parameters.degradationPreference = preference;
   // A wish: a browser that does not know it publishes all the same.
   await sender.setParameters(parameters).catch(() => undefined);
 }

@@ -13,15 +13,19 @@ import {
 } from "./connection.ts";
 import { pastSanctions } from "./past-sanctions.ts";
 import { openPeer, type PeerFactory } from "./peer.ts";
+import { loadPreset, savePreset, type Preset } from "./presets.ts";
 import { Publisher, type PublisherState } from "./publisher.ts";
 import { initialRoomState, reduceRoom, type RoomState } from "./state.ts";
-import { Viewer, type ViewerState } from "./viewer.ts";
+import { NOT_WATCHING, Viewer, type ViewerState } from "./viewer.ts";
+import type { Wish } from "./wishes.ts";
 
 export interface SessionState {
   readonly room: RoomState;
   readonly camera: CameraState;
   readonly publisher: PublisherState;
   readonly viewer: ViewerState;
+  /** What this page sends when it goes live. */
+  readonly preset: Preset;
 }
 
 export class RoomSession {
@@ -43,7 +47,8 @@ export class RoomSession {
     room: initialRoomState,
     camera: { kind: "off" },
     publisher: { kind: "idle" },
-    viewer: { stream: null, trouble: null },
+    viewer: NOT_WATCHING,
+    preset: loadPreset(),
   };
 
   constructor(api: ApiClient, roomId: string, grant: Grant) {
@@ -65,6 +70,7 @@ export class RoomSession {
     });
     this.#connection = connection;
     this.#camera = new Camera({
+      preset: this.#state.preset,
       onState: (camera) => {
         this.#update({ camera });
       },
@@ -162,6 +168,23 @@ export class RoomSession {
     this.#update({ room: reduceRoom(this.#state.room, past, Date.now()) });
   }
 
+  /** What to get of the stream that this page watches. */
+  chooseQuality(wish: Wish): void {
+    this.#viewer.choose(wish);
+  }
+
+  /** How tall the player of this page is, in pixels of the device. */
+  fitPlayer(height: number): void {
+    this.#viewer.fit(height);
+  }
+
+  /** The device is back online, or in another network. */
+  networkChanged(): void {
+    this.#connection.retryNow();
+    this.#publisher.networkChanged();
+    this.#viewer.networkChanged();
+  }
+
   /** Takes the room back from the page that took this one's place. */
   takeOver(): void {
     this.#connection.takeOver();
@@ -173,7 +196,13 @@ export class RoomSession {
 
   goLive(): void {
     const { stream } = this.#camera;
-    if (stream !== null) this.#publisher.start(stream);
+    if (stream !== null) this.#publisher.start(stream, this.#state.preset);
+  }
+
+  async choosePreset(preset: Preset): Promise<void> {
+    savePreset(preset);
+    this.#update({ preset });
+    await this.#camera.fit(preset);
   }
 
   endStream(): void {
@@ -201,6 +230,9 @@ export class RoomSession {
         this.#viewer.stop();
         // A page without a studio shows no preview: a camera that stays on would be a surprise.
         this.#camera.close();
+        break;
+      case "quality":
+        this.#viewer.told(notice.quality);
         break;
       case "state":
       case "gap":

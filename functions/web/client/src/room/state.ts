@@ -171,6 +171,9 @@ export function reduceRoom(state: RoomState, notice: ConnectionNotice | PastSanc
       };
     case "typing":
       return { ...state, typists: others(notice.typing, state.welcome?.name) };
+    case "quality":
+      // The viewer's own: see `session.ts`.
+      return state;
     case "reactions":
       return { ...state, floating: withFloating(state.floating, notice.reactions) };
   }

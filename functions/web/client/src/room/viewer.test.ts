@@ -1,10 +1,11 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
 
-import type { Offer } from "../protocol/messages.ts";
+import { ErrorCode, QualityMode, QualityReason, type Offer, type QualityNotice } from "../protocol/messages.ts";
 import { FakeMediaStream, FakePeer } from "./fake-peer.ts";
-import { ConnectionLost } from "./requests.ts";
+import type { IceCredentials } from "./ice-restart.ts";
+import { ConnectionLost, RequestRefused } from "./requests.ts";
 import { FakeClock, settle } from "./testing.ts";
-import { Viewer, type ViewerState } from "./viewer.ts";
+import { NOT_WATCHING, Viewer, type ViewerState } from "./viewer.ts";
 
 let clock: FakeClock;
 let peers: FakePeer[];
@@ -13,6 +14,9 @@ let sessions: number;
 const subscribe = vi.fn<() => Promise<Offer>>();
 const accept = vi.fn<(session: string, sdp: string) => Promise<void>>();
 const hangup = vi.fn<(session: string) => Promise<void>>();
+const restart = vi.fn<(session: string, ours: IceCredentials) => Promise<IceCredentials>>();
+const quality = vi.fn<(session: string, mode: number, layer: string | null) => Promise<void>>();
+const viewport = vi.fn<(session: string, height: number) => void>();
 let viewer: Viewer;
 
 function peer(): FakePeer {
@@ -47,8 +51,11 @@ beforeEach(() => {
   });
   accept.mockReset().mockResolvedValue();
   hangup.mockReset().mockResolvedValue();
+  restart.mockReset().mockResolvedValue({ ufrag: "remote", password: "password" });
+  quality.mockReset().mockResolvedValue();
+  viewport.mockReset();
   viewer = new Viewer({
-    signaling: { subscribe, accept, hangup },
+    signaling: { subscribe, accept, hangup, quality, viewport, restart },
     onState: (state) => states.push(state),
     clock,
     random: () => 0.5,
@@ -85,7 +92,7 @@ describe("Viewer", () => {
   it("subscribes anew when no frame is decoded for five seconds, and keeps the old picture meanwhile", async () => {
     await play();
     const old = peer();
-    await pass(7);
+    await pass(7, () => (peer().bytes += 1_000));
     await settle();
     expect(peers).toHaveLength(2);
     expect(old.connectionState).toBe("connected");
@@ -133,7 +140,113 @@ describe("Viewer", () => {
     clock.advance(60_000);
     await settle();
     expect(peer().connectionState).toBe("closed");
-    expect(states.at(-1)).toEqual({ stream: null, trouble: null });
+    expect(states.at(-1)).toEqual(NOT_WATCHING);
     expect(subscribe).toHaveBeenCalledOnce();
   });
+
+  it("restarts ICE on the same connection when the browser has lost the path", async () => {
+    await play();
+    peer().become("disconnected");
+    await settle();
+    expect(restart).toHaveBeenCalledExactlyOnceWith("v1", { ufrag: "local1", password: "secret1" });
+    peer().become("connected");
+    await pass(20, () => (peer().framesDecoded += 30));
+    expect(peers).toHaveLength(1);
+  });
+
+  it("restarts ICE when nothing comes any more, and subscribes anew when that did not help", async () => {
+    await play();
+    await pass(2, () => {
+      peer().bytes += 1_000;
+      peer().framesDecoded += 30;
+    });
+    await pass(5);
+    expect(restart).toHaveBeenCalledOnce();
+    expect(peers).toHaveLength(1);
+    await pass(7);
+    await settle();
+    expect(restart).toHaveBeenCalledOnce();
+    expect(peers).toHaveLength(2);
+  });
+
+  it("waits for a streamer who sends nothing while the path answers", async () => {
+    await play();
+    peer().bytes += 1_000;
+    await pass(9, () => (peer().checks += 1));
+    expect(restart).not.toHaveBeenCalled();
+    expect(peers).toHaveLength(1);
+  });
+
+  it("makes a restart that went with the socket when the socket is back", async () => {
+    restart.mockRejectedValueOnce(new ConnectionLost());
+    await play();
+    peer().become("disconnected");
+    await settle();
+    viewer.signalingRestored();
+    await settle();
+    expect(restart).toHaveBeenCalledTimes(2);
+    peer().become("connected");
+    expect(peers).toHaveLength(1);
+  });
+
+  it("subscribes anew at once when the server does not know the session any more", async () => {
+    restart.mockRejectedValueOnce(refusal(ErrorCode.unknownSession));
+    await play();
+    peer().become("disconnected");
+    await settle();
+    clock.advance(250);
+    await settle();
+    expect(subscribe).toHaveBeenCalledTimes(2);
+  });
+
+  it("says its wish and its player's height of each subscription, the height once it stands still", async () => {
+    await play();
+    for (const height of [400, 410, 420]) viewer.fit(height);
+    clock.advance(299);
+    expect(viewport).not.toHaveBeenCalled();
+    clock.advance(1);
+    expect(viewport).toHaveBeenCalledExactlyOnceWith("v1", 420);
+    viewer.choose({ kind: "layer", layer: "q" });
+    expect(quality).toHaveBeenCalledExactlyOnceWith("v1", QualityMode.layer, "q");
+    viewer.watch(true);
+    await settle();
+    expect(quality).toHaveBeenLastCalledWith("v2", QualityMode.layer, "q");
+    expect(viewport).toHaveBeenLastCalledWith("v2", 420);
+  });
+
+  it("says them again when the socket is back, since its server may be another one", async () => {
+    await play();
+    viewer.signalingRestored();
+    expect(quality).toHaveBeenCalledExactlyOnceWith("v1", QualityMode.auto, null);
+  });
+
+  it("goes back to what the connection carries when the stream has no such layer", async () => {
+    quality.mockRejectedValueOnce(refusal(ErrorCode.unknownSession));
+    await play();
+    viewer.choose({ kind: "layer", layer: "x" });
+    expect(states.at(-1)?.wish).toEqual({ kind: "layer", layer: "x" });
+    await settle();
+    expect(states.at(-1)?.wish).toEqual({ kind: "auto" });
+  });
+
+  it("takes a picture that stands still for what it is while it gets sound alone", async () => {
+    await play();
+    viewer.told(notice("v1", null, QualityReason.network));
+    await pass(30);
+    expect(peers).toHaveLength(1);
+    viewer.told(notice("other", "q", QualityReason.best));
+    expect(states.at(-1)?.quality).toMatchObject({ session: "v1", layer: null });
+    viewer.told(notice("v1", "q", QualityReason.best));
+    await pass(8, () => (peer().bytes += 1_000));
+    await settle();
+    expect(peers).toHaveLength(2);
+  });
 });
+
+function notice(session: string, layer: string | null, why: number): QualityNotice {
+  return { kind: "quality_notice", session, layer, height: 0, why, layers: [] };
+}
+
+function refusal(code: number): RequestRefused {
+  return new RequestRefused({ kind: "error", code, message: "refused", reference: 1, retryAfterMs: null });
+}

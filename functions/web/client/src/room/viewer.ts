@@ -2,27 +2,38 @@
  * Watches the room's stream: subscribes while the room is live and subscribes anew when media fails.
  *
  * A new subscription is built beside the old one, which keeps its picture until the new one is connected.
- * Signalling may come and go meanwhile: connected media is left alone.
+ * Signalling may come and go meanwhile: connected media is left alone. What the viewer wishes to get, and how tall the
+ * player is, goes with them from one subscription to the next.
  */
-import type { Offer } from "../protocol/messages.ts";
+import type { Offer, QualityNotice } from "../protocol/messages.ts";
 import { Backoff } from "./backoff.ts";
 import { systemClock, type Clock, type Timer } from "./clock.ts";
+import { restartIce, type IceCredentials } from "./ice-restart.ts";
 import { sampleOf, StallDetector, type InboundReport } from "./media-health.ts";
 import { localSdp, newPeer, watchPeer, type PeerFactory, type PeerWatch } from "./peer.ts";
 import { ConnectionLost, RequestRefused } from "./requests.ts";
+import { AUTO, onTheWire, withoutVideo, type Wish } from "./wishes.ts";
 
 export interface ViewerState {
   /** What to play, or null. Stays the same object while the same subscription plays. */
   readonly stream: MediaStream | null;
   /** Why there is no good picture at the moment, or null. */
   readonly trouble: string | null;
+  readonly wish: Wish;
+  /** What the server says that it sends, once it has. */
+  readonly quality: QualityNotice | null;
 }
+
+export const NOT_WATCHING: ViewerState = { stream: null, trouble: null, wish: AUTO, quality: null };
 
 /** The part of the room connection that watching needs. */
 export interface SubscribeSignaling {
   subscribe(): Promise<Offer>;
   accept(session: string, sdp: string): Promise<void>;
   hangup(session: string): Promise<void>;
+  quality(session: string, mode: number, layer: string | null): Promise<void>;
+  viewport(session: string, height: number): void;
+  restart(session: string, ours: IceCredentials): Promise<IceCredentials>;
 }
 
 export interface ViewerOptions {
@@ -35,6 +46,8 @@ export interface ViewerOptions {
 
 const BACKOFF = { initialMs: 500, capMs: 10_000 };
 const SAMPLE_MS = 1_000;
+/** A player that is being resized has no size worth telling before it stands still. */
+const VIEWPORT_DEBOUNCE_MS = 300;
 /** Playback this long proves the subscription good: only then does the back-off begin anew. */
 const PROVEN_AFTER_MS = 10_000;
 
@@ -44,6 +57,7 @@ interface Subscription {
   session: string | null;
   watch: PeerWatch | null;
   sampling: Timer | null;
+  quality: QualityNotice | null;
 }
 
 export class Viewer {
@@ -56,7 +70,9 @@ export class Viewer {
   /** The one that is being set up. */
   #next: Subscription | null = null;
   #retry: Timer | null = null;
-  #state: ViewerState = { stream: null, trouble: null };
+  #viewportTimer: Timer | null = null;
+  #height = 0;
+  #state = NOT_WATCHING;
 
   constructor(options: ViewerOptions) {
     this.#options = options;
@@ -81,11 +97,46 @@ export class Viewer {
     this.#next = null;
     this.#discard(this.#current);
     this.#current = null;
-    this.#setState({ stream: null, trouble: null });
+    this.#setState({ stream: null, trouble: null, quality: null });
+  }
+
+  /** What to get from now on, of this stream and of the next ones. */
+  choose(wish: Wish): void {
+    this.#setState({ wish });
+    if (this.#current !== null) void this.#tellWish(this.#current);
+  }
+
+  /** How tall the player is, in pixels of the device. */
+  fit(height: number): void {
+    this.#viewportTimer?.cancel();
+    if (height === this.#height) return;
+    this.#viewportTimer = this.#clock.after(VIEWPORT_DEBOUNCE_MS, () => {
+      this.#height = height;
+      if (this.#current !== null) this.#tellHeight(this.#current);
+    });
+  }
+
+  /** The server says what one of our sessions gets. */
+  told(quality: QualityNotice): void {
+    for (const subscription of [this.#current, this.#next]) {
+      if (subscription?.session === quality.session) subscription.quality = quality;
+    }
+    if (this.#current?.session === quality.session) this.#setState({ quality });
+  }
+
+  /** The device may be in another network. */
+  networkChanged(): void {
+    this.#current?.watch?.restart();
   }
 
   /** The socket is back: what waited for it need not wait longer. Media that flows is not touched. */
   signalingRestored(): void {
+    if (this.#current !== null) {
+      this.#current.watch?.signalingRestored();
+      // The server's process may be another one, which does not know yet whom to tell what this session gets.
+      void this.#tellWish(this.#current);
+      this.#tellHeight(this.#current);
+    }
     if (!this.#watching || this.#retry === null) return;
     this.#cancelRetry();
     void this.#subscribe();
@@ -100,6 +151,7 @@ export class Viewer {
       session: null,
       watch: null,
       sampling: null,
+      quality: null,
     };
     this.#next = subscription;
     peer.addEventListener("track", ({ track }) => {
@@ -117,6 +169,8 @@ export class Viewer {
       await peer.setLocalDescription();
       await this.#accept(subscription, offer.session);
       if (this.#next !== subscription) return;
+      if (this.#state.wish.kind !== "auto") void this.#tellWish(subscription);
+      this.#tellHeight(subscription);
       subscription.watch = watchPeer(peer, this.#clock, {
         onConnected: () => {
           this.#play(subscription);
@@ -124,6 +178,8 @@ export class Viewer {
         onFailed: () => {
           this.#resubscribe("The video connection was lost.");
         },
+        restartIce: () =>
+          restartIce(peer, (ours) => this.#options.signaling.restart(offer.session, ours)),
       });
     } catch (error) {
       if (this.#next === subscription) this.#failed(error);
@@ -139,27 +195,51 @@ export class Viewer {
     }
   }
 
+  async #tellWish(subscription: Subscription): Promise<void> {
+    const { wish } = this.#state;
+    const { mode, layer } = onTheWire(wish);
+    if (subscription.session === null) return;
+    try {
+      await this.#options.signaling.quality(subscription.session, mode, layer);
+    } catch (error) {
+      // Another stream has other layers. What went with the socket is said again when that is back.
+      if (error instanceof RequestRefused && wish.kind === "layer" && this.#state.wish === wish) {
+        this.#setState({ wish: AUTO });
+      }
+    }
+  }
+
+  #tellHeight(subscription: Subscription): void {
+    if (subscription.session !== null && this.#height > 0) {
+      this.#options.signaling.viewport(subscription.session, this.#height);
+    }
+  }
+
   #play(subscription: Subscription): void {
     if (subscription !== this.#next) return;
     this.#discard(this.#current);
     this.#current = subscription;
     this.#next = null;
-    this.#setState({ stream: subscription.stream, trouble: null });
+    this.#setState({ stream: subscription.stream, trouble: null, quality: subscription.quality });
     this.#sample(subscription, new StallDetector(), this.#clock.now());
   }
 
-  #sample(subscription: Subscription, detector: StallDetector, startedAt: number): void {
+  #sample(subscription: Subscription, stall: StallDetector, startedAt: number): void {
     subscription.sampling = this.#clock.after(SAMPLE_MS, () => {
       void (async (): Promise<void> => {
         const reports = await subscription.peer.getStats();
         if (subscription !== this.#current) return;
         const now = this.#clock.now();
-        if (detector.stalled(sampleOf(reports.values() as Iterable<InboundReport>), now)) {
+        if (now - startedAt >= PROVEN_AFTER_MS) this.#backoff.reset();
+        if (withoutVideo(this.#state.wish, this.#state.quality)) {
+          this.#sample(subscription, new StallDetector(), startedAt);
+          return;
+        }
+        if (stall.stalled(sampleOf(reports.values() as Iterable<InboundReport>), now)) {
           this.#resubscribe("The video has stalled.");
           return;
         }
-        if (now - startedAt >= PROVEN_AFTER_MS) this.#backoff.reset();
-        this.#sample(subscription, detector, startedAt);
+        this.#sample(subscription, stall, startedAt);
       })();
     });
   }
@@ -168,7 +248,7 @@ export class Viewer {
     this.#discard(this.#next);
     this.#next = null;
     if (error instanceof RequestRefused && error.final) {
-      this.#setState({ stream: null, trouble: error.message });
+      this.#setState({ stream: null, trouble: error.message, quality: null });
       return;
     }
     const refused = error instanceof RequestRefused;
@@ -204,8 +284,12 @@ export class Viewer {
     this.#retry = null;
   }
 
-  #setState(state: ViewerState): void {
-    if (state.stream === this.#state.stream && state.trouble === this.#state.trouble) return;
+  #setState(change: Partial<ViewerState>): void {
+    const state = { ...this.#state, ...change };
+    const { stream, trouble, wish, quality } = this.#state;
+    if (state.stream === stream && state.trouble === trouble && state.wish === wish && state.quality === quality) {
+      return;
+    }
     this.#state = state;
     this.#options.onState(state);
   }

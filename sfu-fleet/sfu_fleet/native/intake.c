@@ -1,0 +1,245 @@
+/* What comes in on the worker's port: many datagrams for one system call (recvmmsg), SRTP and SRTCP of known addresses
+ * decrypted before Python sees them, and transport-wide feedback taken in without Python: a viewer sends 20 a second.
+ *
+ * Everything here runs on the event loop's thread, so nothing needs a lock. An address is known when ICE has proved that
+ * it is a session's (RFC 8445); what comes from others is handed on as it is. Decryption is a function pointer (libsrtp's
+ * srtp_unprotect and srtp_unprotect_rtcp), as in plane.c.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "congestion.h"
+
+enum {
+    BATCH = 64,
+    SLOT = 2048,        /* longer datagrams are cut by the kernel, and then refused */
+    MAX_PACKET = 1900,  /* as in dtls.py */
+    BUCKETS = 4096,
+    TOLD_EVERY_US = 200000, /* an estimate, unless it falls */
+};
+
+/* An estimate that has fallen by this share is told at once: OVERUSE_FALL of adaptation.py. */
+static const double FALL = 0.03;
+
+typedef int (*unprotect_function)(void *context, void *packet, int *length);
+
+/* FED: it was feedback, of which nothing need be told; ESTIMATED: it was, and something should. */
+enum outcome { RAW, RTP, RTCP, REFUSED, TOO_LONG, FED, ESTIMATED };
+
+/* What became of a datagram: it lies in the arena as it came (RAW), or decrypted. `peer` is -1 where the address is not
+ * known. */
+struct result {
+    int32_t size, peer, outcome;
+};
+
+struct known {
+    struct known *next;
+    uint8_t key[24];
+    int peer;
+};
+
+struct peer {
+    void *context; /* of libsrtp; NULL: nothing is agreed yet */
+    struct congestion *congestion; /* NULL: its feedback is Python's */
+    const struct departures *departures;
+    double told;
+    int64_t told_us;
+};
+
+struct intake {
+    unprotect_function unprotect, unprotect_rtcp;
+    struct known *buckets[BUCKETS];
+    struct peer *peers; /* by number */
+    int peer_count;
+    struct result results[BATCH];
+    struct sockaddr_storage addresses[BATCH];
+    struct mmsghdr messages[BATCH];
+    struct iovec vectors[BATCH];
+    uint8_t *arena;
+};
+
+/* Family, port, address and scope: what two sockaddr of one sender have in common. */
+static int key_of(const struct sockaddr *address, size_t size, uint8_t key[24]) {
+    memset(key, 0, 24);
+    if (size < sizeof address->sa_family) return -1;
+    if (address->sa_family == AF_INET && size >= sizeof(struct sockaddr_in)) {
+        const struct sockaddr_in *v4 = (const void *)address;
+        key[0] = 4;
+        memcpy(key + 2, &v4->sin_port, 2);
+        memcpy(key + 4, &v4->sin_addr, 4);
+        return 0;
+    }
+    if (address->sa_family == AF_INET6 && size >= sizeof(struct sockaddr_in6)) {
+        const struct sockaddr_in6 *v6 = (const void *)address;
+        key[0] = 6;
+        memcpy(key + 2, &v6->sin6_port, 2);
+        memcpy(key + 4, &v6->sin6_addr, 16);
+        memcpy(key + 20, &v6->sin6_scope_id, 4);
+        return 0;
+    }
+    return -1;
+}
+
+static struct known **place_of(struct intake *intake, const uint8_t key[24]) {
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    for (int i = 0; i < 24; i++) hash = (hash ^ key[i]) * 16777619u;
+    struct known **link = &intake->buckets[(hash ^ hash >> 16) & (BUCKETS - 1)];
+    while (*link && memcmp((*link)->key, key, 24)) link = &(*link)->next;
+    return link;
+}
+
+struct intake *intake_open(void *unprotect, void *unprotect_rtcp) {
+    struct intake *intake = calloc(1, sizeof *intake);
+    if (!intake) return NULL;
+    intake->unprotect = (unprotect_function)unprotect;
+    intake->unprotect_rtcp = (unprotect_function)unprotect_rtcp;
+    intake->arena = malloc((size_t)BATCH * SLOT);
+    if (!intake->arena) {
+        free(intake);
+        return NULL;
+    }
+    for (int i = 0; i < BATCH; i++) intake->vectors[i] = (struct iovec){intake->arena + (size_t)i * SLOT, SLOT};
+    return intake;
+}
+
+void intake_close(struct intake *intake) {
+    for (int i = 0; i < BUCKETS; i++) {
+        while (intake->buckets[i]) {
+            struct known *known = intake->buckets[i];
+            intake->buckets[i] = known->next;
+            free(known);
+        }
+    }
+    free(intake->peers);
+    free(intake->arena);
+    free(intake);
+}
+
+/* From now on this address is that peer's; numbers are small and not negative. 0, or -1. */
+int intake_learn(struct intake *intake, const void *address, int size, int peer) {
+    uint8_t key[24];
+    if (peer < 0 || size < 0 || key_of(address, (size_t)size, key)) return -1;
+    struct known **link = place_of(intake, key);
+    if (!*link) {
+        *link = calloc(1, sizeof **link);
+        if (!*link) return -1;
+        memcpy((*link)->key, key, sizeof key);
+    }
+    (*link)->peer = peer;
+    return 0;
+}
+
+void intake_forget(struct intake *intake, const void *address, int size) {
+    uint8_t key[24];
+    if (size < 0 || key_of(address, (size_t)size, key)) return;
+    struct known **link = place_of(intake, key);
+    if (!*link) return;
+    struct known *gone = *link;
+    *link = gone->next;
+    free(gone);
+}
+
+static struct peer *peer_at(struct intake *intake, int peer) {
+    if (peer < 0) return NULL;
+    if (peer >= intake->peer_count) {
+        int count = intake->peer_count ? intake->peer_count : 64;
+        while (count <= peer) count *= 2;
+        struct peer *grown = realloc(intake->peers, (size_t)count * sizeof *grown);
+        if (!grown) return NULL;
+        memset(grown + intake->peer_count, 0, (size_t)(count - intake->peer_count) * sizeof *grown);
+        intake->peers = grown;
+        intake->peer_count = count;
+    }
+    return &intake->peers[peer];
+}
+
+/* Packets of this peer are decrypted with that libsrtp session, which must live until this is called with NULL. */
+int intake_agree(struct intake *intake, int peer, void *context) {
+    struct peer *found = peer_at(intake, peer);
+    if (!found) return -1;
+    found->context = context;
+    return 0;
+}
+
+/* Feedback of this peer goes there, until this is called with NULL. */
+int intake_follow(struct intake *intake, int peer, struct congestion *congestion, const struct departures *departures) {
+    struct peer *found = peer_at(intake, peer);
+    if (!found) return -1;
+    found->congestion = congestion;
+    found->departures = departures;
+    found->told = 0.0;
+    found->told_us = 0;
+    return 0;
+}
+
+/* Whether an RTCP compound is nothing but one packet of transport-wide feedback. */
+static int is_feedback(const uint8_t *data, int size) {
+    return size >= 4 && (data[0] & 0x1F) == 15 && data[1] == 205 && (data[2] << 8 | data[3]) * 4 + 4 == size;
+}
+
+static enum outcome feed(struct peer *peer, const uint8_t *data, int size) {
+    struct timespec clock;
+    clock_gettime(CLOCK_MONOTONIC, &clock);
+    int64_t now_us = (int64_t)clock.tv_sec * 1000000 + clock.tv_nsec / 1000;
+    double bitrate = congestion_feed(peer->congestion, peer->departures, data, size, now_us);
+    if (bitrate <= 0.0) return FED;
+    if (bitrate >= peer->told * (1.0 - FALL) && now_us - peer->told_us < TOLD_EVERY_US) return FED;
+    peer->told = bitrate;
+    peer->told_us = now_us;
+    return ESTIMATED;
+}
+
+/* RFC 7983: SRTP and SRTCP begin with 128 to 191; RFC 5761, section 4: RTCP has packet types 192 to 223. */
+static enum outcome open_packet(struct intake *intake, uint8_t *data, struct result *result) {
+    if (result->peer < 0 || result->peer >= intake->peer_count) return RAW;
+    if (result->size < 2 || data[0] < 128 || data[0] > 191) return RAW;
+    struct peer *peer = &intake->peers[result->peer];
+    if (!peer->context) return RAW;
+    if (result->size > MAX_PACKET) return TOO_LONG;
+    int rtcp = data[1] >= 192 && data[1] <= 223, size = result->size;
+    if ((rtcp ? intake->unprotect_rtcp : intake->unprotect)(peer->context, data, &size)) return REFUSED;
+    result->size = size;
+    if (!rtcp) return RTP;
+    return peer->congestion && is_feedback(data, size) ? feed(peer, data, size) : RTCP;
+}
+
+/* Takes what has arrived, without waiting: how many datagrams, whose results, addresses and bytes stay until the next
+ * call; 0 for none, else -errno. */
+int intake_read(struct intake *intake, int fd) {
+    for (int i = 0; i < BATCH; i++) {
+        intake->messages[i].msg_hdr = (struct msghdr){
+            .msg_name = &intake->addresses[i],
+            .msg_namelen = sizeof intake->addresses[i],
+            .msg_iov = &intake->vectors[i],
+            .msg_iovlen = 1,
+        };
+    }
+    int count = recvmmsg(fd, intake->messages, BATCH, MSG_DONTWAIT, NULL);
+    if (count < 0) return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -errno;
+    for (int i = 0; i < count; i++) {
+        struct result *result = &intake->results[i];
+        const struct msghdr *header = &intake->messages[i].msg_hdr;
+        uint8_t key[24];
+        *result = (struct result){(int32_t)intake->messages[i].msg_len, -1, TOO_LONG};
+        if (header->msg_flags & MSG_TRUNC) continue;
+        if (!key_of((void *)&intake->addresses[i], header->msg_namelen, key)) {
+            const struct known *known = *place_of(intake, key);
+            if (known) result->peer = known->peer;
+        }
+        result->outcome = open_packet(intake, intake->vectors[i].iov_base, result);
+    }
+    return count;
+}
+
+const struct result *intake_results(const struct intake *intake) { return intake->results; }
+
+const void *intake_addresses(const struct intake *intake) { return intake->addresses; }
+
+const uint8_t *intake_arena(const struct intake *intake) { return intake->arena; }

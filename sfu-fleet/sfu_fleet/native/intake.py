@@ -1,0 +1,179 @@
+"""`NativeIntake`: what comes in on the worker's sockets, read in batches and decrypted by intake.c.
+
+`sfu_fleet.ice.MediaSocket` reads through it where there is a native library, and through asyncio's datagram endpoint
+elsewhere.
+"""
+
+import asyncio
+import os
+import socket
+from typing import Any, Final
+
+from cffi import FFI  # type: ignore[import-untyped]
+from structlog import get_logger
+
+from sfu_fleet.congestion.estimator import Controller
+from sfu_fleet.dtls import UNPROTECT, UNPROTECT_RTCP, Inbound
+from sfu_fleet.ice import Address, IceAgent, Receiver
+from sfu_fleet.native.addresses import SIZE, address_of, sockaddr
+from sfu_fleet.native.build import load
+from sfu_fleet.native.congestion import NativeCongestion
+
+# Datagrams of one system call, and the room for each: as in intake.c.
+_BATCH: Final = 64
+_SLOT: Final = 2_048
+# Batches of a socket before the event loop's other callbacks have their turn.
+_BATCHES_AT_ONCE: Final = 4
+_RAW, _RTP, _RTCP, _REFUSED, _TOO_LONG, _FED, _ESTIMATED = range(7)
+_DROPS: Final = {_REFUSED: "srtp_unprotect", _TOO_LONG: "too_long"}
+
+log = get_logger(__name__)
+ffi: Any = FFI()
+ffi.cdef("""
+struct intake *intake_open(void *unprotect, void *unprotect_rtcp);
+void intake_close(struct intake *);
+int intake_learn(struct intake *, const char *address, int size, int peer);
+void intake_forget(struct intake *, const char *address, int size);
+int intake_agree(struct intake *, int peer, void *context);
+int intake_follow(struct intake *, int peer, void *congestion, void *departures);
+int intake_read(struct intake *, int fd);
+const int32_t *intake_results(const struct intake *);
+const char *intake_addresses(const struct intake *);
+const char *intake_arena(const struct intake *);
+""")
+
+
+class NativeIntake:
+    """See `sfu_fleet.ice.Intake`."""
+
+    def __init__(self) -> None:
+        """Load the library.
+
+        Raises:
+            NotBuiltError: there is none on this machine.
+        """
+        self._lib = load(ffi)
+        self._handle = self._lib.intake_open(ffi.cast("void *", UNPROTECT), ffi.cast("void *", UNPROTECT_RTCP))
+        if self._handle == ffi.NULL:
+            raise MemoryError
+        self._results = self._lib.intake_results(self._handle)
+        self._arena = memoryview(ffi.buffer(self._lib.intake_arena(self._handle), _BATCH * _SLOT))
+        self._addresses = memoryview(ffi.buffer(self._lib.intake_addresses(self._handle), _BATCH * SIZE))
+        self._numbers: dict[IceAgent, int] = {}
+        self._agents: list[IceAgent | None] = []
+        self._free: list[int] = []
+        # What C decrypts with, for as long as it may; a peer over TCP alone has no number.
+        self._agreed: dict[IceAgent, Inbound] = {}
+        # What C feeds, likewise.
+        self._followed: dict[IceAgent, NativeCongestion] = {}
+        self._reading: list[int] = []
+
+    def read(self, sock: socket.socket, receiver: Receiver) -> None:
+        """Hand what arrives to the receiver, from now on."""
+        self._reading.append(sock.fileno())
+        asyncio.get_running_loop().add_reader(sock.fileno(), self._on_readable, sock.fileno(), receiver)
+
+    def learn(self, agent: IceAgent, address: Address) -> None:
+        """Packets from this address are this agent's."""
+        number = self._numbers.get(agent)
+        if number is None:
+            number = self._free.pop() if self._free else len(self._agents)
+            self._numbers[agent] = number
+            if number == len(self._agents):
+                self._agents.append(agent)
+            else:
+                self._agents[number] = agent
+            self.agree(agent, self._agreed.get(agent))
+            self.follow(agent, self._followed.get(agent))
+        packed = sockaddr(address)
+        if self._lib.intake_learn(self._handle, packed, len(packed), number):
+            raise MemoryError
+
+    def forget(self, address: Address) -> None:
+        """Packets from this address are nobody's."""
+        packed = sockaddr(address)
+        self._lib.intake_forget(self._handle, packed, len(packed))
+
+    def agree(self, agent: IceAgent, inbound: Inbound | None) -> None:
+        """Decrypt the agent's packets with these keys; with None, hand them on as they come."""
+        if inbound is None:
+            self._agreed.pop(agent, None)
+        else:
+            self._agreed[agent] = inbound
+        number = self._numbers.get(agent)
+        context = ffi.NULL if inbound is None else ffi.cast("void *", inbound.address)
+        if number is not None and self._lib.intake_agree(self._handle, number, context):
+            raise MemoryError
+
+    def follow(self, agent: IceAgent, controller: Controller | None) -> None:
+        """Feed the agent's transport-wide feedback to a controller of ours."""
+        found = controller if isinstance(controller, NativeCongestion) else None
+        if found is None:
+            self._followed.pop(agent, None)
+        else:
+            self._followed[agent] = found
+        number = self._numbers.get(agent)
+        if number is None:
+            return
+        congestion, departures = (ffi.NULL, ffi.NULL) if found is None else (found.address, found.departures.address)
+        if self._lib.intake_follow(
+            self._handle, number, ffi.cast("void *", congestion), ffi.cast("void *", departures)
+        ):
+            raise MemoryError
+
+    def remove(self, agent: IceAgent) -> None:
+        """Forget an agent that has no addresses any more."""
+        self.agree(agent, None)
+        self.follow(agent, None)
+        number = self._numbers.pop(agent, None)
+        if number is not None:
+            self._agents[number] = None
+            self._free.append(number)
+
+    def close(self) -> None:
+        """Read no more. Call it before the sockets are closed."""
+        if self._handle == ffi.NULL:
+            return
+        loop = asyncio.get_running_loop()
+        for descriptor in self._reading:
+            loop.remove_reader(descriptor)
+        self._arena.release()
+        self._addresses.release()
+        self._lib.intake_close(self._handle)
+        self._handle = ffi.NULL
+        self._reading.clear()
+
+    def _on_readable(self, descriptor: int, receiver: Receiver) -> None:
+        for _ in range(_BATCHES_AT_ONCE):
+            count = self._lib.intake_read(self._handle, descriptor)
+            if count < 0:
+                log.debug("socket_error", error=os.strerror(-count))
+                return
+            results = ffi.unpack(self._results, 3 * count)
+            fed = 0
+            for index in range(count):
+                size, peer, outcome = results[3 * index : 3 * index + 3]
+                if outcome == _FED:
+                    fed += 1
+                else:
+                    self._hand_on(receiver, index, size, self._agents[peer] if peer >= 0 else None, outcome)
+                if self._handle == ffi.NULL:
+                    # Closed meanwhile: the memory is gone.
+                    return
+            receiver.count_feedback(fed)
+            if count < _BATCH:
+                return
+
+    def _hand_on(self, receiver: Receiver, index: int, size: int, agent: IceAgent | None, outcome: int) -> None:
+        if outcome in _DROPS:
+            receiver.refuse(_DROPS[outcome])
+        elif outcome == _ESTIMATED and agent is not None:
+            receiver.count_feedback(1)
+            receiver.receive_estimate(agent)
+        elif outcome == _RAW or agent is None:
+            address = address_of(self._addresses[index * SIZE : (index + 1) * SIZE])
+            if address is not None:
+                receiver.receive(bytes(self._arena[index * _SLOT : index * _SLOT + size]), address)
+        else:
+            data = bytes(self._arena[index * _SLOT : index * _SLOT + size])
+            receiver.receive_opened(data, agent, rtcp=outcome == _RTCP)
