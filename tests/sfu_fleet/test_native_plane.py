@@ -269,6 +269,65 @@ async def test_both_planes_let_viewers_catch_up_alike(monkeypatch: pytest.Monkey
 
 
 @needs_compiler
+async def test_who_catches_up_amid_bursts_and_padding_gets_each_packet_once_and_the_same_again() -> None:
+    rng, metrics = random.Random(3), Metrics()
+    media_socket = await MediaSocket.open("127.0.0.1", 0, metrics)
+    plane = NativePlane(media_socket, metrics)
+    track = Track(starts_at_keyframe=True, encoding="vp8")
+    keys = [SrtpKeys(Policy.SRTP_PROFILE_AEAD_AES_256_GCM, "", b"", rng.randbytes(44)) for _ in range(3)]
+    payloads: dict[int, bytes] = {}
+
+    def send(first: int, end: int) -> None:
+        for place in range(first, end):
+            payloads[place] = b"\x90\xe0" + bytes((place % 128, 0, 0x20)) + rng.randbytes(500 + rng.randrange(8))
+            packet = rtp.parse(rtp_packet(place & 0xFFFF, timestamp=place * 900, payload=payloads[place]))
+            plane.forward(track, packet, place, place * 900, keyframe=place == 65_000)
+
+    with viewers(3) as sockets:
+        downs = []
+        try:
+            for viewer, sock in enumerate(sockets):
+                transport: Any = SimpleNamespace(outbound=Outbound(keys[viewer]), agent=Agent(sock.getsockname()))
+                down = DownTrack(transport, 1000 + viewer, PacketFormat(96, 0, "", (), 5))
+                down.departures = plane.congestion().departures
+                if viewer:
+                    down.rtx = RetransmissionStream(97, 2000 + viewer)
+                downs.append(down)
+            # The last one is live all the time.
+            plane.attach(track, downs[2], Splice(65_000, 100 - 65_000, 5, Shift(0, 0)))
+            send(65_000, 66_500)
+            haste = Haste(65_000 * 900, 66_700 * 900, 90)
+            for down in downs[:2]:
+                plane.attach(track, down, Splice(65_000, 100 - 65_000, 5, Shift(0, 0), haste))
+            for place in range(66_500, 67_200, 50):
+                send(place, place + 50)
+                await asyncio.sleep(0.02)
+            await eventually(lambda: [down.counters.packets for down in downs] == [2_200] * 3, "all have all")
+            await settled(plane)
+            for down in downs[:2]:
+                plane.resend(track, down, range(1_400, 2_300, 100), 1.0)
+            await settled(plane)
+            await asyncio.sleep(0.05)
+            assert plane.totals["padding_bytes"] > 0
+            assert metrics.drops == {}
+        finally:
+            plane.close()
+            media_socket.close()
+        sent = [list(drain(sock)) for sock in sockets]
+    again = sent[0][2_200:]
+    assert again == [sent[0][number - 100] for number in range(1_400, 2_300, 100)], "to the last bit"
+    assert len(sent[1]) == 2_200 + len(again)
+    for packets, key in zip(sent, keys, strict=True):
+        opened = [rtp.parse(without_padding(packet)) for packet in decrypted(packets[:2_200], key)]
+        assert [packet.sequence for packet in opened] == list(range(100, 2_300))
+        assert [packet.data[packet.payload_start :] for packet in opened] == list(payloads.values())
+        numbers = [int.from_bytes(rtp.extensions(packet)[5], "big") for packet in opened]
+        assert numbers == [(2_048 + index) & 0xFFFF for index in range(2_200)]
+        stamps = [packet.timestamp for packet in opened]
+        assert stamps == sorted(stamps)
+
+
+@needs_compiler
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("seed", range(6))
 async def test_both_planes_send_the_same_bytes_in_the_same_order(
