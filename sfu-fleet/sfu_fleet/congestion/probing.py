@@ -25,7 +25,7 @@ SHARE = 0.05
 CREDIT_START, CREDIT_MAX = 40_000.0, 60_000.0
 # For so long after a sign of congestion there is no probe, and for so long after one that failed, doubling.
 CALM_S = 3.0
-RETRY_S, RETRY_MAX_S = 2.0, 64.0
+RETRY_S, RETRY_MAX_S = 2.0, 16.0
 # After a success more is probed for at once, if more is wanted.
 NEXT_S = 0.4
 # Feedback about a probe comes within this time, or never.
