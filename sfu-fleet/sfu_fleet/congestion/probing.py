@@ -2,7 +2,7 @@
 
 An estimate ends near what is sent. Whether the way carries the next layer shows only when that much is sent, which a
 probe does for some tens of milliseconds: packets again, as retransmissions, at the rate that is in question. A probe
-that confirms the rate makes the estimate, one that does not is repeated ever more rarely. All probes together are a
+that confirms the rate makes the estimate, one that does not is repeated more and more rarely, down to once in eight seconds. All probes together are a
 small share of what a viewer gets, and where there is nothing to find out there are none.
 """
 
@@ -26,7 +26,7 @@ CREDIT_START, CREDIT_MAX = 40_000.0, 60_000.0
 # For so long after a sign of congestion there is no probe; signs that do not end put it off by no more than the other.
 CALM_S, CALM_MAX_S = 3.0, 12.0
 # After one that failed there is none for so long, doubling.
-RETRY_S, RETRY_MAX_S = 2.0, 16.0
+RETRY_S, RETRY_MAX_S = 2.0, 8.0
 # After a success more is probed for at once, if more is wanted.
 NEXT_S = 0.4
 # Feedback about a probe comes within this time, or never.
