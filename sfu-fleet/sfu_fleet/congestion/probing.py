@@ -2,8 +2,9 @@
 
 An estimate ends near what is sent. Whether the way carries the next layer shows only when that much is sent, which a
 probe does for some tens of milliseconds: packets again, as retransmissions, at the rate that is in question. A probe
-that confirms the rate makes the estimate, one that does not is repeated more and more rarely, down to once in eight seconds. All probes together are a
-small share of what a viewer gets, and where there is nothing to find out there are none.
+that confirms the rate makes the estimate, one that does not is repeated more and more rarely, down to once in eight
+seconds. All probes together are a small share of what a viewer gets, and where there is nothing to find out there are
+none.
 """
 
 from enum import StrEnum
