@@ -183,7 +183,7 @@ async def run(settings: Settings) -> None:
         await signaling.drain_sockets(context, settings.drain_deadline_s)
 
     app = raw_socket(request_log(build_app(context)))
-    await serve(app, host=settings.host, port=settings.port, drain=drain)
+    await serve(app, host=settings.host, port=settings.port, drain=drain, keep_alive_s=settings.keep_alive_s)
 
 
 def main() -> None:

@@ -87,6 +87,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         bool,
         setting("HEADRACE_RECORDINGS_PRUNE", "whether a room that is full loses its oldest recordings when one begins"),
     ] = False
+    keep_alive_s: Annotated[
+        float,
+        setting(
+            "HEADRACE_KEEP_ALIVE_S",
+            "seconds after which a silent HTTP connection is closed; more than the idle time-out of a load balancer in "
+            "front, which would else send a request into a connection that is just being closed",
+            gt=0,
+            le=4_500,
+        ),
+    ] = 30.0
     drain_deadline_s: Annotated[
         float, setting("HEADRACE_DRAIN_DEADLINE_S", "seconds that clients get to move at SIGTERM", ge=0, le=120)
     ] = 8.0

@@ -1,14 +1,8 @@
 locals {
+  # What the rest of the module knows of it.
   documentdb_user = "headrace"
+  documentdb_id   = one(aws_docdb_cluster.this[*].cluster_identifier)
   documentdb_host = one(aws_docdb_cluster.this[*].endpoint)
-}
-
-resource "aws_docdb_subnet_group" "this" {
-  count = local.own_mongodb ? 1 : 0
-
-  name        = "${var.prefix}-state"
-  description = "Private subnets"
-  subnet_ids  = var.network.private_subnet_ids
 }
 
 resource "aws_docdb_cluster_parameter_group" "this" {

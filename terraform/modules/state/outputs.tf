@@ -23,12 +23,12 @@ output "cache_url" {
 output "names" {
   description = "What the console calls these parts, and `values` for the templates of alarms and dashboards."
   value = {
-    valkey     = { for name, group in aws_elasticache_replication_group.this : name => group.replication_group_id }
-    documentdb = one(aws_docdb_cluster.this[*].cluster_identifier)
+    valkey     = local.valkey_id
+    documentdb = local.documentdb_id
     values = {
-      valkey_room_log = aws_elasticache_replication_group.this["room-log"].replication_group_id
-      valkey_cache    = var.cache == null ? "none" : aws_elasticache_replication_group.this["cache"].replication_group_id
-      documentdb      = local.own_mongodb ? aws_docdb_cluster.this[0].cluster_identifier : "none"
+      valkey_room_log = local.valkey_id["room-log"]
+      valkey_cache    = var.cache == null ? "none" : local.valkey_id["cache"]
+      documentdb      = local.own_mongodb ? local.documentdb_id : "none"
     }
   }
 }

@@ -19,13 +19,10 @@ locals {
       }
     },
   )
-  valkey_host = { for name, group in aws_elasticache_replication_group.this : name => group.primary_endpoint_address }
-}
 
-resource "aws_elasticache_subnet_group" "this" {
-  name        = "${var.prefix}-state"
-  description = "Private subnets"
-  subnet_ids  = var.network.private_subnet_ids
+  # What the rest of the module knows of them.
+  valkey_id   = { for name, group in aws_elasticache_replication_group.this : name => group.replication_group_id }
+  valkey_host = { for name, group in aws_elasticache_replication_group.this : name => group.primary_endpoint_address }
 }
 
 resource "aws_elasticache_parameter_group" "this" {
