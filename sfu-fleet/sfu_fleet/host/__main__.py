@@ -65,7 +65,7 @@ async def run(settings: Settings, environ: Mapping[str, str]) -> None:
     async with AsyncExitStack() as stack:
         metadata = None
         identity = _without_cloud(environ)
-        if settings.metadata_url:
+        if settings.metadata_url != "none":
             metadata = await stack.enter_async_context(Metadata(settings.metadata_url))
             identity = await metadata.identity()
         log.info("host", instance=identity.instance, private=identity.private, public=identity.public)

@@ -7,9 +7,9 @@ import asyncio
 from typing import Any
 
 import msgspec
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.session import Session
+from botocore.config import Config  # type: ignore[import-untyped]
+from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+from botocore.session import Session  # type: ignore[import-untyped]
 from structlog import get_logger
 
 _RETRY_S = 2.0

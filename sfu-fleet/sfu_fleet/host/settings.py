@@ -13,26 +13,24 @@ PREFIX = "HEADRACE_HOST_"
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """One host's configuration; every field names its variable."""
 
-    workers: Annotated[
-        int, setting("HEADRACE_HOST_WORKERS", "number of workers; 0 is one per core", ge=0, le=512)
-    ] = 0
+    workers: Annotated[int, setting("HEADRACE_HOST_WORKERS", "number of workers; 0 is one per core", ge=0, le=512)] = 0
     media_port: Annotated[
-        int, setting("HEADRACE_HOST_MEDIA_PORT", "media port of the first worker; each next has the next", ge=1, le=65000)
+        int, setting("HEADRACE_HOST_MEDIA_PORT", "media port of the first worker; each next one adds 1", ge=1, le=65000)
     ] = 40_000
     control_port: Annotated[
         int,
-        setting("HEADRACE_HOST_CONTROL_PORT", "control port of the first worker; each next has the next", ge=1, le=65000),
+        setting("HEADRACE_HOST_CONTROL_PORT", "control port of the first worker; each next one adds 1", ge=1, le=65000),
     ] = 7900
     pin: Annotated[bool, setting("HEADRACE_HOST_PIN", "whether each worker is kept on a core of its own")] = True
     drain_deadline_s: Annotated[
         float,
-        setting("HEADRACE_HOST_DRAIN_DEADLINE_S", "seconds that the workers may take to drain, then they are killed", gt=0),
+        setting("HEADRACE_HOST_DRAIN_DEADLINE_S", "seconds after which workers that still drain are killed", gt=0),
     ] = 90.0
     metadata_url: Annotated[
         str,
         setting(
             "HEADRACE_HOST_METADATA_URL",
-            "instance metadata service (IMDSv2) that tells addresses and notices of the end; none: there is no cloud",
+            "instance metadata service (IMDSv2) that tells addresses and notices of the end, or none",
         ),
     ] = "http://169.254.169.254"
     poll_s: Annotated[
@@ -43,7 +41,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 20.0
     region: Annotated[str, setting("AWS_REGION", "AWS region; needed with a group or a secret")] = ""
     group: Annotated[str, setting("HEADRACE_HOST_GROUP", "auto-scaling group whose lifecycle hooks are answered")] = ""
-    launch_hook: Annotated[str, setting("HEADRACE_HOST_LAUNCH_HOOK", "hook that waits until the workers are ready")] = ""
+    launch_hook: Annotated[str, setting("HEADRACE_HOST_LAUNCH_HOOK", "hook that waits for ready workers")] = ""
     terminate_hook: Annotated[
         str, setting("HEADRACE_HOST_TERMINATE_HOOK", "hook that waits until the workers have drained")
     ] = ""

@@ -42,7 +42,7 @@ class _Worker:
         """Run until told to stop: start, wait, start again after a while that grows with each short life."""
         loop = asyncio.get_running_loop()
         short = 0
-        while not self.stopping:
+        while True:
             born = loop.time()
             process = await self._spawn()
             code = await process.wait()
@@ -104,8 +104,7 @@ class Workers:
     async def ready(self) -> None:
         """Return when each worker has answered that it is registered."""
         for worker in self._workers:
-            while not await answers(worker.spec.control_host, worker.spec.control_port, "/health/ready"):
-                await asyncio.sleep(_READY_POLL_S)
+            await _until_ready(worker.spec)
 
     async def drain(self, deadline_s: float) -> None:
         """Let all drain at once, so that none takes the others' viewers; what is left at the deadline is killed."""
@@ -134,3 +133,10 @@ class Workers:
         if running:
             await asyncio.wait(running)
         await end(*self._tasks)
+
+
+async def _until_ready(spec: WorkerSpec) -> None:
+    while True:
+        if await answers(spec.control_host, spec.control_port, "/health/ready"):
+            return
+        await asyncio.sleep(_READY_POLL_S)

@@ -1,0 +1,207 @@
+"""`python -m sfu_fleet.host` as a process, with real workers on a real Valkey; the cloud around it is a fake."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+from redis.asyncio import Redis
+
+from sfu_fleet.host.__main__ import worker_specs
+from sfu_fleet.host.metadata import Identity
+from sfu_fleet.host.settings import Settings
+from shared.state.fleet import Fleet, Worker
+from tests.sfu_fleet.conftest import JWKS, Valkey
+from tests.sfu_fleet.host.fake_cloud import INSTANCE, FakeCloud
+from tests.sfu_fleet.test_process import ROOT
+
+NAMES = [f"{INSTANCE[-12:]}{index:03d}" for index in range(2)]
+
+
+def free_range(count: int) -> int:
+    """The first of `count` neighbouring ports that are free, for TCP as for UDP."""
+    for first in range(20_000 + os.getpid() % 5000, 32_000):
+        try:
+            for port in range(first, first + count):
+                for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                    with socket.socket(socket.AF_INET, kind) as sock:
+                        sock.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return first
+    raise AssertionError("no free ports")
+
+
+@asynccontextmanager
+async def host(cloud: FakeCloud, redis_url: str, **changes: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """An agent with two workers."""
+    first = free_range(4)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'sfu-fleet'}",
+        "AWS_ENDPOINT_URL": cloud.url,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_REGION": "eu-central-1",
+        "REDIS_URL": redis_url,
+        "HEADRACE_JWT_KEYS": JWKS,
+        "HEADRACE_SFU_PLANE": "python",
+        "HEADRACE_SFU_MEDIA_HOST": "127.0.0.1",
+        "HEADRACE_HOST_WORKERS": "2",
+        "HEADRACE_HOST_CONTROL_PORT": str(first),
+        "HEADRACE_HOST_MEDIA_PORT": str(first + 2),
+        "HEADRACE_HOST_METADATA_URL": cloud.url,
+        "HEADRACE_HOST_POLL_S": "0.1",
+        "HEADRACE_HOST_HEARTBEAT_S": "0.1",
+        "HEADRACE_HOST_GROUP": "fleet",
+        "HEADRACE_HOST_LAUNCH_HOOK": "ready",
+        "HEADRACE_HOST_TERMINATE_HOOK": "drain",
+        **changes,
+    }
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "sfu_fleet.host", env=environment)
+    try:
+        yield process
+    finally:
+        for number in (signal.SIGTERM, signal.SIGTERM):  # the second one kills the workers
+            if process.returncode is None:
+                process.send_signal(number)
+                await asyncio.sleep(0.2)
+        async with asyncio.timeout(20):
+            await process.wait()
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not true():
+            await asyncio.sleep(0.05)
+
+
+async def workers(valkey: Redis, count: int) -> dict[str, Worker]:
+    """The fleet's workers, when they are so many."""
+    async with asyncio.timeout(30):
+        while True:
+            found = {worker.id: worker for worker in await Fleet(valkey).workers()}
+            if len(found) == count:
+                return found
+            await asyncio.sleep(0.05)
+
+
+async def test_a_host_registers_a_worker_per_core_and_tells_its_group(valkey: Redis, shared_valkey: Valkey) -> None:
+    with FakeCloud() as cloud:
+        async with host(cloud, shared_valkey.url):
+            found = await workers(valkey, 2)
+            assert sorted(found) == NAMES
+            await until(lambda: bool(cloud.did("CompleteLifecycleAction")))
+            (told,) = cloud.did("CompleteLifecycleAction")
+            assert (told["LifecycleHookName"], told["InstanceId"]) == ("ready", INSTANCE)
+            assert not cloud.did("RecordLifecycleActionHeartbeat")
+
+
+async def test_a_scale_in_drains_with_heartbeats_and_then_lets_the_group_go_on(
+    valkey: Redis, shared_valkey: Valkey
+) -> None:
+    with FakeCloud() as cloud:
+        async with host(cloud, shared_valkey.url) as process:
+            await workers(valkey, 2)
+            cloud.categories["autoscaling/target-lifecycle-state"] = "Terminated"
+            await until(
+                lambda: any(told["LifecycleHookName"] == "drain" for told in cloud.did("CompleteLifecycleAction"))
+            )
+            assert cloud.actions.index(cloud.did("RecordLifecycleActionHeartbeat")[0]) < len(cloud.actions) - 1
+            assert await Fleet(valkey).workers() == []
+            # Nothing may come back while the group ends the machine.
+            assert process.returncode is None
+            process.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(10):
+                assert await process.wait() == 0
+
+
+async def test_a_spot_notice_drains(valkey: Redis, shared_valkey: Valkey) -> None:
+    with FakeCloud() as cloud:
+        async with host(cloud, shared_valkey.url):
+            await workers(valkey, 2)
+            cloud.categories["spot/instance-action"] = '{"action": "terminate"}'
+            await workers(valkey, 0)
+
+
+async def test_sigterm_drains_and_ends_with_zero(valkey: Redis, shared_valkey: Valkey) -> None:
+    with FakeCloud() as cloud:
+        async with host(cloud, shared_valkey.url) as process:
+            await workers(valkey, 2)
+            process.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(15):
+                assert await process.wait() == 0
+        assert await valkey.hlen("{fleet}:workers") == 0
+
+
+async def test_a_worker_that_dies_comes_back_on_its_port(valkey: Redis, shared_valkey: Valkey) -> None:
+    with FakeCloud() as cloud:
+        async with host(cloud, shared_valkey.url) as process:
+            before = (await workers(valkey, 2))[NAMES[0]]
+            children = await _children(process.pid)
+            os.kill(min(children), signal.SIGKILL)
+            await until(lambda: _is_gone(min(children)))
+            async with httpx.AsyncClient() as http:
+                await _ready_again(http, before.url)
+            assert (await workers(valkey, 2))[NAMES[0]].url == before.url
+
+
+async def test_a_metadata_service_that_is_away_costs_nothing(valkey: Redis, shared_valkey: Valkey) -> None:
+    with FakeCloud() as cloud:
+        async with host(cloud, shared_valkey.url) as process:
+            await workers(valkey, 2)
+            cloud.__exit__()
+            await asyncio.sleep(0.5)
+            assert process.returncode is None
+            assert len(await Fleet(valkey).workers()) == 2
+
+
+def test_workers_announce_the_public_address_and_have_ports_of_their_own() -> None:
+    specs = worker_specs(
+        Settings(media_port=40_000, control_port=7900),
+        Identity(INSTANCE, "10.0.0.5", "203.0.113.7"),
+        {"REDIS_URL": "rediss://log", "HEADRACE_HOST_GROUP": "fleet"},
+        [0, 1],
+    )
+    assert [spec.core for spec in specs] == [0, 1]
+    assert specs[1].environ == {
+        "REDIS_URL": "rediss://log",
+        "HEADRACE_SFU_ANNOUNCED_ADDRESSES": "203.0.113.7",
+        "HEADRACE_INSTANCE": NAMES[1],
+        "HEADRACE_SFU_CONTROL_HOST": "10.0.0.5",
+        "HEADRACE_SFU_CONTROL_PORT": "7901",
+        "HEADRACE_SFU_MEDIA_PORT": "40001",
+    }
+    # The worker takes no longer id.
+    assert all(len(spec.name) <= 16 for spec in specs)
+
+
+async def _children(pid: int) -> list[int]:
+    listing = await asyncio.create_subprocess_exec(
+        "ps", "-o", "pid=", "--ppid", str(pid), stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await listing.communicate()
+    return [int(line) for line in output.split()]
+
+
+def _is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+async def _ready_again(http: httpx.AsyncClient, url: str) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                if (await http.get(f"{url}/health/ready")).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            await asyncio.sleep(0.05)
