@@ -81,6 +81,8 @@ module "capacity" {
   audience = var.audience
   fleet = {
     cores_per_host   = module.sfu_fleet.workers_per_host
+    least_hosts      = var.hosts.least
+    least_tasks      = var.tasks["signaling"].least
     sockets_per_task = 2000
     task_vcpu        = 0.5
     task_gb          = 1

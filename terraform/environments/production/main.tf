@@ -80,8 +80,12 @@ module "capacity" {
   source = "../../modules/capacity"
 
   audience = var.audience
-  fleet    = { cores_per_host = module.sfu_fleet.workers_per_host }
-  prices   = { for name in ["sfu_host_hour", "address_hour", "fargate_vcpu_hour", "fargate_gb_hour", "lcu_hour", "egress_gb"] : name => var.prices[name] }
+  fleet = {
+    cores_per_host = module.sfu_fleet.workers_per_host
+    least_hosts    = var.hosts.least
+    least_tasks    = var.tasks["signaling"].least
+  }
+  prices = { for name in ["sfu_host_hour", "address_hour", "fargate_vcpu_hour", "fargate_gb_hour", "lcu_hour", "egress_gb"] : name => var.prices[name] }
   fixed = {
     ways_out      = module.network.egress.cost_hour[module.network.egress.way]
     load_balancer = var.prices.load_balancer_hour + 3 * var.prices.address_hour

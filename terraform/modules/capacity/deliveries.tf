@@ -9,7 +9,7 @@ locals {
   deliveries_second         = var.audience.viewers * var.audience.messages_per_second
   signaling_cores           = local.deliveries_second / (local.deliveries_per_cpu_second * var.fleet.utilisation)
   signaling_tasks = max(
-    1,
+    var.fleet.least_tasks,
     ceil(local.signaling_cores / var.fleet.task_vcpu),
     ceil(var.audience.viewers / var.fleet.sockets_per_task),
   )

@@ -20,11 +20,11 @@ output "capacity" {
 }
 
 output "cost" {
-  description = "Money: per hour by part and in all, the fixed part per month of 730 hours, and per viewer and hour."
+  description = "Money: per hour by part and in all, per month of 730 hours while nobody watches, and per viewer and hour."
   value = {
     hour            = local.cost_hour
     total_hour      = local.total_hour
-    idle_month      = length(var.fixed) == 0 ? 0 : sum(values(var.fixed)) * 730
+    idle_month      = local.idle_hour * 730
     per_viewer_hour = local.total_hour / var.audience.viewers
   }
 }

@@ -10,7 +10,7 @@ locals {
   worker_pps     = floor(local.forwarding.packets_per_cpu_second * var.fleet.utilisation)
   packets_second = ceil(var.audience.viewers * local.viewer_pps)
   cores          = ceil(local.packets_second / local.worker_pps)
-  hosts          = ceil(local.cores / var.fleet.cores_per_host)
+  hosts          = max(var.fleet.least_hosts, ceil(local.cores / var.fleet.cores_per_host))
 
   # 64 kbit/s of Opus, and 56 bytes with each packet: IPv4 20, UDP 8, RTP 12, AES-GCM's tag 16.
   viewer_bits_second = var.audience.video_bitrate + 64000 + local.viewer_pps * 56 * 8

@@ -20,6 +20,8 @@ variable "audience" {
 variable "fleet" {
   description = <<-EOT
     cores_per_host   of an SFU host
+    least_hosts      that run whether anybody watches or not
+    least_tasks      the same of signaling
     utilisation      share of a core that is planned for; what was measured is a whole core's
     sockets_per_task room sockets that a signaling task holds
     task_vcpu        and
@@ -27,6 +29,8 @@ variable "fleet" {
   EOT
   type = object({
     cores_per_host   = optional(number, 2)
+    least_hosts      = optional(number, 1)
+    least_tasks      = optional(number, 1)
     utilisation      = optional(number, 0.6)
     sockets_per_task = optional(number, 5000)
     task_vcpu        = optional(number, 1)
@@ -62,7 +66,7 @@ variable "prices" {
 }
 
 variable "fixed" {
-  description = "Money per hour of what runs whether anybody watches or not, by name."
+  description = "Money per hour of everything else that runs whether anybody watches or not, by name."
   type        = map(number)
   default     = {}
 }

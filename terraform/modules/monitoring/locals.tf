@@ -10,13 +10,17 @@ locals {
     var.dashboards,
   )
 
-  # What a file leaves out is null there; the same defaults as in the variable.
-  given = contains(local.files, "alarms.json") ? jsondecode(templatefile("${var.folder}/alarms.json", local.values)) : {}
+  # Not as a whole template: which alarms there are must be known before the parts that they look at are made. So a
+  # placeholder stands for a whole dimension or threshold.
+  placeholders = { for name, value in local.values : "$${${name}}" => value }
+  given        = jsondecode(contains(local.files, "alarms.json") ? file("${var.folder}/alarms.json") : "{}")
+
+  # What a file leaves out is as in the variable.
   alarms = merge(
     {
       for name, alarm in local.given : name => {
         description = alarm.description
-        threshold   = alarm.threshold
+        threshold   = tonumber(lookup(local.placeholders, alarm.threshold, alarm.threshold))
         compare     = try(alarm.compare, "GreaterThan")
         period_s    = try(alarm.period_s, 60)
         periods     = try(alarm.periods, 1)
@@ -26,7 +30,7 @@ locals {
         metric      = try(alarm.metric, null)
         statistic   = try(alarm.statistic, null)
         percentile  = try(alarm.percentile, null)
-        dimensions  = try(alarm.dimensions, {})
+        dimensions  = { for key, value in try(alarm.dimensions, {}) : key => lookup(local.placeholders, value, value) }
         queries = {
           for id, query in try(alarm.queries, {}) : id => {
             expression = try(query.expression, null)
@@ -35,7 +39,7 @@ locals {
             namespace  = try(query.namespace, null)
             metric     = try(query.metric, null)
             statistic  = try(query.statistic, null)
-            dimensions = try(query.dimensions, {})
+            dimensions = { for key, value in try(query.dimensions, {}) : key => lookup(local.placeholders, value, value) }
           }
         }
       }

@@ -87,8 +87,9 @@ variable "dashboards" {
 
 variable "folder" {
   description = <<-EOT
-    Folder of definitions, or null. `alarms.json` holds alarms as in `alarms`; every other *.json is a dashboard named
-    after its file. Both are templates: $${name} is replaced from `values`.
+    Folder of definitions, or null. `alarms.json` holds alarms as in `alarms`, where $${name} in the place of a dimension
+    or threshold is replaced from `values`. Every other *.json is a dashboard named after its file, and a template, in
+    which $${name} may stand anywhere.
   EOT
   type        = string
   default     = null
