@@ -1,4 +1,4 @@
-"""What a host does from its start to its end: workers up, group told; a notice or a signal, workers drained, group told."""
+"""A host from its start to its end: workers up, group told; a notice or a signal, workers drained, group told."""
 
 import asyncio
 from typing import Protocol
