@@ -5,6 +5,14 @@ locals {
   documentdb_host = one(aws_docdb_cluster.this[*].endpoint)
 }
 
+resource "aws_docdb_subnet_group" "this" {
+  count = local.own_mongodb ? 1 : 0
+
+  name        = "${var.prefix}-state"
+  description = "Private subnets"
+  subnet_ids  = var.network.private_subnet_ids
+}
+
 resource "aws_docdb_cluster_parameter_group" "this" {
   count = local.own_mongodb ? 1 : 0
 

@@ -25,6 +25,12 @@ locals {
   valkey_host = { for name, group in aws_elasticache_replication_group.this : name => group.primary_endpoint_address }
 }
 
+resource "aws_elasticache_subnet_group" "this" {
+  name        = "${var.prefix}-state"
+  description = "Private subnets"
+  subnet_ids  = var.network.private_subnet_ids
+}
+
 resource "aws_elasticache_parameter_group" "this" {
   for_each = local.valkey
 

@@ -1,4 +1,4 @@
-# In the place of modules/state/documentdb.tf: the imitation of AWS has no DocumentDB.
+# In the place of modules/state/documentdb.tf: the imitation has no DocumentDB.
 locals {
   documentdb_user = "headrace"
   documentdb_id   = one(terraform_data.documentdb[*].output)
