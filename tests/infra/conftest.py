@@ -1,8 +1,8 @@
 """Terraform's workspace for the tests, or the reason why there is none."""
 
 import os
-from pathlib import Path
-from typing import NoReturn
+from collections import Counter
+from typing import Any, NoReturn
 
 import pytest
 
@@ -27,11 +27,21 @@ def cannot(reason: str) -> NoReturn:
     pytest.skip(f"not run: {reason}")
 
 
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that other users may read, as the layers of an image are."""
-    made = tmp_path_factory.mktemp("image")
-    for part in (made, *made.parents):
-        if part.stat().st_uid == os.getuid() and part != Path("/"):
-            part.chmod(part.stat().st_mode | 0o055)
-    return made
+def pytest_terminal_summary(terminalreporter: Any) -> None:  # noqa: ANN401 - pytest's reporter is private
+    """Say plainly which parts of this folder ran, and which did not and why: a skipped part must not look checked."""
+    parts: dict[str, Counter[str]] = {}
+    reasons: set[str] = set()
+    for outcome in ("passed", "failed", "error", "skipped"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            name, _, _ = report.nodeid.partition("::")
+            if not name.startswith("tests/infra/"):
+                continue
+            parts.setdefault(name, Counter())["not run" if outcome == "skipped" else outcome] += 1
+            if outcome == "skipped":
+                reasons.add(report.longrepr[2].removeprefix("Skipped: "))
+    if parts:
+        terminalreporter.section("terraform/ and images: which parts ran")
+    for name, outcomes in sorted(parts.items()):
+        terminalreporter.line(f"{name}: {', '.join(f'{count} {outcome}' for outcome, count in outcomes.items())}")
+    for reason in sorted(reasons):
+        terminalreporter.line(reason)

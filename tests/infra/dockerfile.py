@@ -87,6 +87,18 @@ def exactly_tagged(image: str) -> bool:
     return re.search(r":v?\d+\.\d+\.\d+(-[a-z0-9.-]+)?$", image) is not None
 
 
+def _interpreter() -> Path:
+    """This machine's Python, outside of any environment; rather one that every user may run."""
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    found = [Path(folder) / name for folder in (f"{sys.base_prefix}/bin", "/usr/local/bin", "/usr/bin")]
+    there = [path.resolve() for path in found if path.exists()]
+    return next(filter(_open_to_all, there), there[0])
+
+
+def _open_to_all(path: Path) -> bool:
+    return all(part.stat().st_mode & 0o001 for part in (path, *path.parents))
+
+
 class Rehearsal:
     """One Dockerfile, its stages as folders. After `build`, `command` with `environ` in `workdir` is the container."""
 
@@ -101,9 +113,7 @@ class Rehearsal:
     @property
     def user(self) -> int | None:
         """Who runs it: somebody without rights, if we may become that, and they may read the machine's Python."""
-        places = [Path(sys.base_prefix), *Path(sys.base_prefix).parents]
-        open_to_all = all(place.stat().st_mode & 0o001 for place in places)
-        return _UNPRIVILEGED if os.geteuid() == 0 and open_to_all else None
+        return _UNPRIVILEGED if os.geteuid() == 0 and _open_to_all(_interpreter()) else None
 
     def build(self) -> None:
         """Do every stage's steps."""
@@ -148,9 +158,8 @@ class Rehearsal:
         (root / "tmp").mkdir(exist_ok=True)
         tools = root.parent / "tools"
         tools.mkdir(exist_ok=True)
-        # The base image's interpreter and its pip: this machine's, outside of any environment.
-        base = str(Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}")
-        for name, line in (("python", f'exec {base} "$@"'), ("pip", f'exec {sys.executable} -m pip "$@"')):
+        # The base image's interpreter and its pip.
+        for name, line in (("python", f'exec {_interpreter()} "$@"'), ("pip", f'exec {sys.executable} -m pip "$@"')):
             (tools / name).write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
             (tools / name).chmod(0o755)
         environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "HEADRACE_"))}

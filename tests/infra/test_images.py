@@ -7,11 +7,11 @@ Node are this machine's.
 """
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -63,17 +63,15 @@ def test_compose_names_images_exactly_and_waits_for_what_is_needed() -> None:
 
 
 @pytest.fixture(scope="module")
-def rehearsals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rehearsal]:
+def rehearsals() -> Iterator[dict[str, Rehearsal]]:
     """Both images, built."""
-    made = {}
-    for name, path in DOCKERFILES.items():
-        folder = tmp_path_factory.mktemp(name)
-        for part in (folder, *folder.parents):
-            if part.stat().st_uid == os.getuid() and part != Path("/"):
-                part.chmod(part.stat().st_mode | 0o055)  # as layers are: for every user to read
-        made[name] = Rehearsal(Dockerfile.read(path), ROOT, folder)
-        made[name].build()
-    return made
+    # Not below pytest's own folder, which it keeps to one user: layers are for every user to read.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        made = {name: Rehearsal(Dockerfile.read(path), ROOT, Path(folder) / name) for name, path in DOCKERFILES.items()}
+        for rehearsal in made.values():
+            rehearsal.build()
+        yield made
 
 
 @asynccontextmanager
@@ -106,6 +104,16 @@ async def ready(port: int) -> None:
     async with asyncio.timeout(40):
         while not await answers("127.0.0.1", port, "/health/ready"):
             await asyncio.sleep(0.1)
+
+
+def test_the_rehearsal_runs_as_nobody_in_particular(rehearsals: dict[str, Rehearsal]) -> None:
+    image = rehearsals["functions"]
+    if image.user is None:
+        pytest.skip("not root here, or no Python that every user may run: the images run as this user")
+    done = subprocess.run(
+        [image.command()[0], "-c", "import os; print(os.getuid())"], user=image.user, stdout=-1, check=True
+    )
+    assert done.stdout.strip() == b"10001"
 
 
 async def test_the_function_image_serves_the_client_and_drains(

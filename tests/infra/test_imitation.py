@@ -7,6 +7,7 @@ Every other resource of the environment is made, read, changed and deleted throu
 
 import base64
 import json
+import logging
 import re
 import subprocess
 import sys
@@ -85,6 +86,7 @@ def _variables(values: dict[str, object]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # else a thousand lines of requests with every failure
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

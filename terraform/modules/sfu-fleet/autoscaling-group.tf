@@ -15,17 +15,30 @@ resource "aws_autoscaling_group" "hosts" {
   wait_for_capacity_timeout = "0" # the image may be pushed after the first apply
   force_delete              = !var.protect
 
-  mixed_instances_policy {
-    instances_distribution {
-      on_demand_base_capacity                  = 1
-      on_demand_percentage_above_base_capacity = 100 - var.hosts.spot_percent
-      spot_allocation_strategy                 = "price-capacity-optimized"
-    }
+  dynamic "launch_template" {
+    for_each = var.hosts.spot_percent == 0 ? [aws_launch_template.hosts] : []
 
-    launch_template {
-      launch_template_specification {
-        launch_template_id = aws_launch_template.hosts.id
-        version            = aws_launch_template.hosts.latest_version
+    content {
+      id      = launch_template.value.id
+      version = launch_template.value.latest_version
+    }
+  }
+
+  dynamic "mixed_instances_policy" {
+    for_each = var.hosts.spot_percent > 0 ? [aws_launch_template.hosts] : []
+
+    content {
+      instances_distribution {
+        on_demand_base_capacity                  = 1
+        on_demand_percentage_above_base_capacity = 100 - var.hosts.spot_percent
+        spot_allocation_strategy                 = "price-capacity-optimized"
+      }
+
+      launch_template {
+        launch_template_specification {
+          launch_template_id = mixed_instances_policy.value.id
+          version            = mixed_instances_policy.value.latest_version
+        }
       }
     }
   }

@@ -101,6 +101,19 @@ run "the_newest_image_of_hosts_is_looked_up_at_their_start" {
   }
 }
 
+run "half_of_the_hosts_beyond_the_first_may_be_on_spot" {
+  command = plan
+
+  variables {
+    hosts = { spot_percent = 50 }
+  }
+
+  assert {
+    condition     = aws_autoscaling_group.hosts.mixed_instances_policy[0].instances_distribution[0].on_demand_percentage_above_base_capacity == 50
+    error_message = "Spot was asked for."
+  }
+}
+
 run "a_host_that_outlives_its_hook_is_refused" {
   command = plan
 
