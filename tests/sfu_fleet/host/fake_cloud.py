@@ -17,8 +17,8 @@ _ERROR = "<ErrorResponse><Error><Type>Sender</Type><Code>{0}</Code><Message>{0}<
 class FakeCloud:
     """Serves on loopback while it is entered."""
 
-    def __init__(self) -> None:
-        self.categories = {"instance-id": INSTANCE, "local-ipv4": "127.0.0.1", "public-ipv4": "203.0.113.7"}
+    def __init__(self, instance: str = INSTANCE) -> None:
+        self.categories = {"instance-id": instance, "local-ipv4": "127.0.0.1", "public-ipv4": "203.0.113.7"}
         self.actions: list[dict[str, str]] = []
         self.failures: list[str] = []  # error codes of the next actions
         self.tokens = 0

@@ -3,10 +3,7 @@
 import asyncio
 import os
 import signal
-import socket
-import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 import httpx
 from redis.asyncio import Redis
@@ -17,61 +14,9 @@ from sfu_fleet.host.settings import Settings
 from shared.state.fleet import Fleet, Worker
 from tests.sfu_fleet.conftest import JWKS, Valkey
 from tests.sfu_fleet.host.fake_cloud import INSTANCE, FakeCloud
-from tests.sfu_fleet.test_process import ROOT
+from tests.sfu_fleet.host.running import host
 
 NAMES = [f"{INSTANCE[-12:]}{index:03d}" for index in range(2)]
-
-
-def free_range(count: int) -> int:
-    """The first of `count` neighbouring ports that are free, for TCP as for UDP."""
-    for first in range(20_000 + os.getpid() % 5000, 32_000):
-        try:
-            for port in range(first, first + count):
-                for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-                    with socket.socket(socket.AF_INET, kind) as sock:
-                        sock.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        return first
-    raise AssertionError("no free ports")
-
-
-@asynccontextmanager
-async def host(cloud: FakeCloud, redis_url: str, **changes: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """An agent with two workers."""
-    first = free_range(4)
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": f"{ROOT}:{ROOT / 'sfu-fleet'}",
-        "AWS_ENDPOINT_URL": cloud.url,
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_REGION": "eu-central-1",
-        "REDIS_URL": redis_url,
-        "HEADRACE_JWT_KEYS": JWKS,
-        "HEADRACE_SFU_PLANE": "python",
-        "HEADRACE_SFU_MEDIA_HOST": "127.0.0.1",
-        "HEADRACE_HOST_WORKERS": "2",
-        "HEADRACE_HOST_CONTROL_PORT": str(first),
-        "HEADRACE_HOST_MEDIA_PORT": str(first + 2),
-        "HEADRACE_HOST_METADATA_URL": cloud.url,
-        "HEADRACE_HOST_POLL_S": "0.1",
-        "HEADRACE_HOST_HEARTBEAT_S": "0.1",
-        "HEADRACE_HOST_GROUP": "fleet",
-        "HEADRACE_HOST_LAUNCH_HOOK": "ready",
-        "HEADRACE_HOST_TERMINATE_HOOK": "drain",
-        **changes,
-    }
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "sfu_fleet.host", env=environment)
-    try:
-        yield process
-    finally:
-        for number in (signal.SIGTERM, signal.SIGTERM):  # the second one kills the workers
-            if process.returncode is None:
-                process.send_signal(number)
-                await asyncio.sleep(0.2)
-        async with asyncio.timeout(20):
-            await process.wait()
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -92,7 +37,7 @@ async def workers(valkey: Redis, count: int) -> dict[str, Worker]:
 
 async def test_a_host_registers_a_worker_per_core_and_tells_its_group(valkey: Redis, shared_valkey: Valkey) -> None:
     with FakeCloud() as cloud:
-        async with host(cloud, shared_valkey.url):
+        async with host(cloud, shared_valkey.url, JWKS):
             found = await workers(valkey, 2)
             assert sorted(found) == NAMES
             await until(lambda: bool(cloud.did("CompleteLifecycleAction")))
@@ -105,7 +50,7 @@ async def test_a_scale_in_drains_with_heartbeats_and_then_lets_the_group_go_on(
     valkey: Redis, shared_valkey: Valkey
 ) -> None:
     with FakeCloud() as cloud:
-        async with host(cloud, shared_valkey.url) as process:
+        async with host(cloud, shared_valkey.url, JWKS) as process:
             await workers(valkey, 2)
             cloud.categories["autoscaling/target-lifecycle-state"] = "Terminated"
             await until(
@@ -122,7 +67,7 @@ async def test_a_scale_in_drains_with_heartbeats_and_then_lets_the_group_go_on(
 
 async def test_a_spot_notice_drains(valkey: Redis, shared_valkey: Valkey) -> None:
     with FakeCloud() as cloud:
-        async with host(cloud, shared_valkey.url):
+        async with host(cloud, shared_valkey.url, JWKS):
             await workers(valkey, 2)
             cloud.categories["spot/instance-action"] = '{"action": "terminate"}'
             await workers(valkey, 0)
@@ -130,7 +75,7 @@ async def test_a_spot_notice_drains(valkey: Redis, shared_valkey: Valkey) -> Non
 
 async def test_sigterm_drains_and_ends_with_zero(valkey: Redis, shared_valkey: Valkey) -> None:
     with FakeCloud() as cloud:
-        async with host(cloud, shared_valkey.url) as process:
+        async with host(cloud, shared_valkey.url, JWKS) as process:
             await workers(valkey, 2)
             process.send_signal(signal.SIGTERM)
             async with asyncio.timeout(15):
@@ -140,7 +85,7 @@ async def test_sigterm_drains_and_ends_with_zero(valkey: Redis, shared_valkey: V
 
 async def test_a_worker_that_dies_comes_back_on_its_port(valkey: Redis, shared_valkey: Valkey) -> None:
     with FakeCloud() as cloud:
-        async with host(cloud, shared_valkey.url) as process:
+        async with host(cloud, shared_valkey.url, JWKS) as process:
             before = (await workers(valkey, 2))[NAMES[0]]
             children = await _children(process.pid)
             os.kill(min(children), signal.SIGKILL)
@@ -152,7 +97,7 @@ async def test_a_worker_that_dies_comes_back_on_its_port(valkey: Redis, shared_v
 
 async def test_a_metadata_service_that_is_away_costs_nothing(valkey: Redis, shared_valkey: Valkey) -> None:
     with FakeCloud() as cloud:
-        async with host(cloud, shared_valkey.url) as process:
+        async with host(cloud, shared_valkey.url, JWKS) as process:
             await workers(valkey, 2)
             cloud.__exit__()
             await asyncio.sleep(0.5)
