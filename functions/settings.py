@@ -35,8 +35,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 0
     instance: Annotated[
-        str, setting("HEADRACE_INSTANCE", "name of this process in logs and metrics", min_length=1, max_length=64)
-    ] = "function"
+        str,
+        setting(
+            "HEADRACE_INSTANCE",
+            "name of this process in logs and metrics; default the host's name",
+            max_length=64,
+        ),
+    ] = ""
     web_root: Annotated[
         str, setting("HEADRACE_WEB_ROOT", "folder of the built web client; by default the one in the checkout")
     ] = ""
