@@ -52,5 +52,5 @@ async def test_a_silent_connection_is_closed_when_its_time_is_up() -> None:
 
 async def test_a_containers_health_check_says_whether_the_process_is_alive() -> None:
     async with running() as port:
-        assert await asyncio.to_thread(exit_code, "0.0.0.0", str(port)) == 0  # noqa: S104 - stands for loopback
+        assert await asyncio.to_thread(exit_code, "0.0.0.0", str(port)) == 0
     assert await asyncio.to_thread(exit_code, "127.0.0.1", str(port)) == 1
