@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3  # type: ignore[import-untyped]
+import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 
@@ -91,6 +92,8 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     server.start()
     host, port = server.get_host_and_port()
     url = f"http://{host}:{port}"
+    # What it has is the process's: another test may have used it.
+    httpx.post(f"{url}/moto-api/reset").raise_for_status()
     try:
         # What fails is not tried for a quarter of an hour: a call that moto does not know stays unknown.
         environ = {**CREDENTIALS, "AWS_ENDPOINT_URL": url, "AWS_MAX_ATTEMPTS": "3"}

@@ -8,20 +8,17 @@ import socket
 import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
 
 import uvloop
 from structlog import get_logger
 
+from sfu_fleet.host.aws import Aws
 from sfu_fleet.host.lifecycle import Lifecycle, Timing
 from sfu_fleet.host.metadata import Identity, Metadata, MetadataError
 from sfu_fleet.host.settings import PREFIX, Settings
 from sfu_fleet.host.workers import Workers, WorkerSpec
 from shared.settings import SettingsError, load
 from shared.telemetry.logs import configure_logging
-
-if TYPE_CHECKING:
-    from sfu_fleet.host.aws import Aws
 
 log = get_logger(__name__)
 
@@ -90,10 +87,7 @@ def _without_cloud(environ: Mapping[str, str]) -> Identity:
     return Identity(name, environ.get("HEADRACE_SFU_CONTROL_HOST") or "127.0.0.1", "")
 
 
-def _aws(settings: Settings, instance: str) -> "Aws":
-    # Not at the top: botocore is there only where the extra `aws` is.
-    from sfu_fleet.host.aws import Aws  # noqa: PLC0415
-
+def _aws(settings: Settings, instance: str) -> Aws:
     if not settings.region:
         raise SettingsError("AWS_REGION", "is required with HEADRACE_HOST_GROUP or HEADRACE_HOST_SECRET")
     return Aws(region=settings.region, group=settings.group, instance=instance)

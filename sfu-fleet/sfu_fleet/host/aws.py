@@ -1,15 +1,12 @@
-"""The calls of a host that need credentials: its secret, and answers to lifecycle hooks.
-
-botocore is the extra `aws`; a host outside AWS does without.
-"""
+"""The calls of a host that need credentials: its secret, and answers to lifecycle hooks."""
 
 import asyncio
 from typing import Any
 
+import boto3  # type: ignore[import-untyped]
 import msgspec
 from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
-from botocore.session import Session  # type: ignore[import-untyped]
 from structlog import get_logger
 
 _RETRY_S = 2.0
@@ -29,10 +26,10 @@ class Aws:
     def __init__(self, *, region: str, group: str, instance: str) -> None:
         self._group = group
         self._instance = instance
-        session = Session()
+        session = boto3.session.Session()
         config = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 3})
-        self._secrets: Any = session.create_client("secretsmanager", region_name=region, config=config)
-        self._autoscaling: Any = session.create_client("autoscaling", region_name=region, config=config)
+        self._secrets: Any = session.client("secretsmanager", region_name=region, config=config)
+        self._autoscaling: Any = session.client("autoscaling", region_name=region, config=config)
 
     async def variables(self, secret: str) -> dict[str, str]:
         """The secret, which is a JSON object of strings.
