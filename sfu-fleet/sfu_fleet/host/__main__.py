@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 import uvloop
 from structlog import get_logger
 
-from sfu_fleet.host.aws import Aws
+from sfu_fleet.host.aws import Aws, CloudError
 from sfu_fleet.host.lifecycle import Lifecycle, Timing
 from sfu_fleet.host.metadata import Identity, Metadata, MetadataError
 from sfu_fleet.host.settings import PREFIX, Settings
@@ -115,7 +115,7 @@ def main() -> int:
     except SettingsError as error:
         sys.stderr.write(f"sfu_fleet.host: {error}\n")
         return 2
-    except (MetadataError, RuntimeError) as error:
+    except (MetadataError, CloudError) as error:
         sys.stderr.write(f"sfu_fleet.host: {error}\n")
         return 1
     return 0

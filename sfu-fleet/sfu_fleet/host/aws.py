@@ -16,7 +16,7 @@ _NO_ACTION = "ValidationError"
 log = get_logger(__name__)
 
 
-class CloudError(RuntimeError):
+class CloudError(Exception):
     """AWS did not do what was asked; the message says what."""
 
 
