@@ -10,10 +10,13 @@ locals {
     var.dashboards,
   )
 
-  # Not as a whole template: which alarms there are must be known before the parts that they look at are made. So a
-  # placeholder stands for a whole dimension or threshold.
+  # Not as a template: which alarms there are must be known before the parts that they look at are made. Prefix and region
+  # are known and may stand anywhere; any other placeholder stands for a whole dimension or threshold.
   placeholders = { for name, value in local.values : "$${${name}}" => value }
-  given        = jsondecode(contains(local.files, "alarms.json") ? file("${var.folder}/alarms.json") : "{}")
+  alarms_text  = contains(local.files, "alarms.json") ? file("${var.folder}/alarms.json") : "{}"
+  given = jsondecode(
+    replace(replace(local.alarms_text, "$${prefix}", var.prefix), "$${region}", data.aws_region.current.name)
+  )
 
   # What a file leaves out is as in the variable.
   alarms = merge(

@@ -87,9 +87,9 @@ variable "dashboards" {
 
 variable "folder" {
   description = <<-EOT
-    Folder of definitions, or null. `alarms.json` holds alarms as in `alarms`, where $${name} in the place of a dimension
-    or threshold is replaced from `values`. Every other *.json is a dashboard named after its file, and a template, in
-    which $${name} may stand anywhere.
+    Folder of definitions, or null. `alarms.json` holds alarms as in `alarms`, where $${prefix} and $${region} may stand
+    anywhere, and $${name} in the place of a dimension or threshold is replaced from `values`. Every other *.json is a
+    dashboard named after its file, and a template, in which $${name} may stand anywhere.
   EOT
   type        = string
   default     = null

@@ -30,8 +30,12 @@ run "a_folder_gives_alarms_and_dashboards_with_names_filled_in" {
     error_message = "alarms.json was not taken as it is."
   }
   assert {
-    condition     = length(aws_cloudwatch_metric_alarm.this["error-rate"].metric_query) == 3
+    condition     = length(aws_cloudwatch_metric_alarm.this["error-rate"].metric_query) == 4
     error_message = "An alarm on an expression has its queries."
+  }
+  assert {
+    condition     = contains(flatten([for query in aws_cloudwatch_metric_alarm.this["error-rate"].metric_query : query.metric[*].namespace]), "test")
+    error_message = "Our own metrics are in the namespace of the prefix."
   }
   assert {
     condition     = keys(aws_cloudwatch_dashboard.this) == ["overview"] && strcontains(aws_cloudwatch_dashboard.this["overview"].dashboard_body, "xx-test-1")
