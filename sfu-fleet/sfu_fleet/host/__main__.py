@@ -42,6 +42,7 @@ def worker_specs(
                 "HEADRACE_SFU_CONTROL_HOST": identity.private,
                 "HEADRACE_SFU_CONTROL_PORT": str(settings.control_port + index),
                 "HEADRACE_SFU_MEDIA_PORT": str(settings.media_port + index),
+                **({"HEADRACE_METRICS_PORT": str(settings.metrics_port + index)} if settings.metrics_port else {}),
             },
             control_host=identity.private,
             control_port=settings.control_port + index,

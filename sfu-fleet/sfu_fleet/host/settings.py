@@ -21,6 +21,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         setting("HEADRACE_HOST_CONTROL_PORT", "control port of the first worker; each next one adds 1", ge=1, le=65000),
     ] = 7900
+    metrics_port: Annotated[
+        int,
+        setting(
+            "HEADRACE_HOST_METRICS_PORT",
+            "HEADRACE_METRICS_PORT of the first worker; each next one adds 1; 0: none",
+            ge=0,
+            le=65000,
+        ),
+    ] = 0
     pin: Annotated[bool, setting("HEADRACE_HOST_PIN", "whether each worker is kept on a core of its own")] = True
     drain_deadline_s: Annotated[
         float,

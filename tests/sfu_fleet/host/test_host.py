@@ -107,7 +107,7 @@ async def test_a_metadata_service_that_is_away_costs_nothing(valkey: Redis, shar
 
 def test_workers_announce_the_public_address_and_have_ports_of_their_own() -> None:
     specs = worker_specs(
-        Settings(media_port=40_000, control_port=7900),
+        Settings(media_port=40_000, control_port=7900, metrics_port=9464),
         Identity(INSTANCE, "10.0.0.5", "203.0.113.7"),
         {"REDIS_URL": "rediss://log", "HEADRACE_HOST_GROUP": "fleet"},
         [0, 1],
@@ -120,6 +120,7 @@ def test_workers_announce_the_public_address_and_have_ports_of_their_own() -> No
         "HEADRACE_SFU_CONTROL_HOST": "10.0.0.5",
         "HEADRACE_SFU_CONTROL_PORT": "7901",
         "HEADRACE_SFU_MEDIA_PORT": "40001",
+        "HEADRACE_METRICS_PORT": "9465",
     }
     # The worker takes no longer id.
     assert all(len(spec.name) <= 16 for spec in specs)
