@@ -14,9 +14,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import boto3  # type: ignore[import-untyped]
 import httpx
+import moto.settings
 import pytest
 from moto.server import ThreadedMotoServer
 
@@ -87,6 +89,12 @@ def _variables(values: dict[str, object]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    # Certificates are valid at once and not after a minute.
+    with mock.patch.object(moto.settings, "ACM_VALIDATION_WAIT", 0):
+        yield from _cloud(tmp_path_factory)
+
+
+def _cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # else a thousand lines of requests with every failure
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
