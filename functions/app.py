@@ -2,11 +2,13 @@
 
 import asyncio
 import gc
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import uvloop
 from litestar import Litestar, Request, Response, get
 from litestar.config.cors import CORSConfig
@@ -183,13 +185,15 @@ async def run(settings: Settings) -> None:
         await signaling.drain_sockets(context, settings.drain_deadline_s)
 
     app = raw_socket(request_log(build_app(context)))
-    await serve(app, host=settings.host, port=settings.port, drain=drain)
+    await serve(app, host=settings.host, port=settings.port, drain=drain, keep_alive_s=settings.keep_alive_s)
 
 
 def main() -> None:
     """Entry point of the container."""
     try:
         settings = load(Settings)
+        # Containers of one service have the same environment, and each a name of its own.
+        settings = msgspec.structs.replace(settings, instance=settings.instance or socket.gethostname()[:64])
         configure_logging(
             format=settings.log_format, level=settings.log_level, service="functions", instance=settings.instance
         )

@@ -35,8 +35,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 0
     instance: Annotated[
-        str, setting("HEADRACE_INSTANCE", "name of this process in logs and metrics", min_length=1, max_length=64)
-    ] = "function"
+        str,
+        setting(
+            "HEADRACE_INSTANCE",
+            "name of this process in logs and metrics; default the host's name",
+            max_length=64,
+        ),
+    ] = ""
     web_root: Annotated[
         str, setting("HEADRACE_WEB_ROOT", "folder of the built web client; by default the one in the checkout")
     ] = ""
@@ -87,6 +92,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         bool,
         setting("HEADRACE_RECORDINGS_PRUNE", "whether a room that is full loses its oldest recordings when one begins"),
     ] = False
+    keep_alive_s: Annotated[
+        float,
+        setting(
+            "HEADRACE_KEEP_ALIVE_S",
+            "seconds after which a silent HTTP connection is closed; more than the idle time-out of a load balancer in "
+            "front, which would else send a request into a connection that is just being closed",
+            gt=0,
+            le=4_500,
+        ),
+    ] = 30.0
     drain_deadline_s: Annotated[
         float, setting("HEADRACE_DRAIN_DEADLINE_S", "seconds that clients get to move at SIGTERM", ge=0, le=120)
     ] = 8.0

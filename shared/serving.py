@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.embed import Server
 from structlog import get_logger
@@ -18,8 +19,17 @@ from structlog import get_logger
 log = get_logger(__name__)
 
 
-async def serve(app: Any, *, host: str, port: int, drain: Callable[[], Awaitable[None]]) -> None:  # noqa: ANN401 - ASGI
+async def serve(
+    app: Any,  # noqa: ANN401 - ASGI
+    *,
+    host: str,
+    port: int,
+    drain: Callable[[], Awaitable[None]],
+    keep_alive_s: float = 30.0,
+) -> None:
     """Serve `app` until SIGTERM or SIGINT, then await `drain` and stop. A second signal stops at once.
+
+    A connection that has asked nothing for `keep_alive_s` is closed, also one that has never asked anything.
 
     `drain` has its own deadline: nothing here interrupts it but that second signal.
 
@@ -34,6 +44,7 @@ async def serve(app: Any, *, host: str, port: int, drain: Callable[[], Awaitable
         port=port,
         interface=Interfaces.ASGI,
         http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=int(keep_alive_s * 1000)),
         websockets=True,
         backlog=4096,
         log_level=LogLevels.error,  # what it says at start and stop is ours to say

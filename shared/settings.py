@@ -55,6 +55,11 @@ def load(cls: type[T], environ: Mapping[str, str] | None = None) -> T:
     return cls(**found)
 
 
+def variables(cls: type[msgspec.Struct]) -> set[str]:
+    """The names of the variables that a settings class reads."""
+    return {_variable_of(hint) for hint in get_type_hints(cls, include_extras=True).values()}
+
+
 def reference(cls: type[msgspec.Struct]) -> str:
     """The fields of a settings class as a Markdown table."""
     hints = get_type_hints(cls, include_extras=True)

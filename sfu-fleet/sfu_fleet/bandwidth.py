@@ -8,6 +8,7 @@ import msgspec
 from sfu_fleet.adaptation import OVERUSE_FALL, Estimate
 from sfu_fleet.congestion.estimator import Controller
 from sfu_fleet.congestion.probing import BURSTS, RESULT_S, ProbeController, ProbeState
+from sfu_fleet.congestion.trendline import Signal
 
 # After so long without feedback REMB counts again.
 FRESH_S = 2.0
@@ -170,6 +171,6 @@ class Bandwidth:
         """Take the result of the probe."""
         found = controller.probed(self._first, self._end, round(now * 1e6))
         self._end = 0
-        confirmed = self._prober.ended(now, found, decreases=controller.estimate().decreases)
+        confirmed = self._prober.ended(now, found, overusing=controller.estimate().signal is Signal.OVERUSE)
         if confirmed > 0.0:
             controller.raise_to(confirmed)

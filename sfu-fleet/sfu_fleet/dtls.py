@@ -93,6 +93,8 @@ SCRATCH_VIEW: Final = _SCRATCH.view
 
 PROTECT: Final = int(ffi.cast("uintptr_t", ffi.addressof(lib, "srtp_protect")))
 """The address of libsrtp's function that encrypts RTP, for the native plane."""
+PROTECT_RTCP: Final = int(ffi.cast("uintptr_t", ffi.addressof(lib, "srtp_protect_rtcp")))
+"""That of the one that encrypts RTCP."""
 UNPROTECT: Final = int(ffi.cast("uintptr_t", ffi.addressof(lib, "srtp_unprotect")))
 """That of the one that decrypts RTP."""
 UNPROTECT_RTCP: Final = int(ffi.cast("uintptr_t", ffi.addressof(lib, "srtp_unprotect_rtcp")))

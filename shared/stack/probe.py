@@ -3,16 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
 
-TIMEOUT_S: Final = 2.0
+from shared.probe import TIMEOUT_S, answers
 
 
 async def http_ok(port: int, path: str = "/health/ready", host: str = "127.0.0.1") -> bool:
     """Does a GET answer 200?"""
-    request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n"
-    line = await _first_line(host, port, request.encode())
-    return line.split(b" ")[1:2] == [b"200"]
+    return await answers(host, port, path)
 
 
 async def redis_pong(port: int, host: str = "127.0.0.1") -> bool:

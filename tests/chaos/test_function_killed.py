@@ -38,12 +38,12 @@ async def test_killing_function_processes_while_two_browsers_chat_loses_and_doub
             await asyncio.sleep(PER_ROUND * 0.35)
             name = f"function-{number % 2 + 1}"
             await stack.kill(name, signal.SIGKILL)
-            await _ready_again(stack, name)
+            await ready_again(stack, name)
         await asyncio.gather(*chatting)
 
         expected = {f"{person.name} {number}" for person in (ana, bo) for number in range(ROUNDS * PER_ROUND)}
         for person in (ana, bo):
-            await _eventually_has(person, expected)
+            await eventually_has(person, expected)
         assert await ana.texts() == await bo.texts()
         # Each person's own messages are in the order in which they were said.
         for person in (ana, bo):
@@ -57,7 +57,8 @@ async def test_killing_function_processes_while_two_browsers_chat_loses_and_doub
         assert after["ssrc"] == before["ssrc"]
 
 
-async def _eventually_has(person: Person, expected: set[str]) -> None:
+async def eventually_has(person: Person, expected: set[str]) -> None:
+    """Return when the page shows these messages; it fails when it shows others, or one twice."""
     async with asyncio.timeout(20):
         while set(await person.texts()) < expected:
             await asyncio.sleep(0.1)
@@ -66,7 +67,8 @@ async def _eventually_has(person: Person, expected: set[str]) -> None:
     assert set(texts) == expected
 
 
-async def _ready_again(stack: LocalStack, name: str) -> None:
+async def ready_again(stack: LocalStack, name: str) -> None:
+    """Return when the process takes traffic."""
     async with asyncio.timeout(20):
         while not await stack.process(name).spec.ready():
             await asyncio.sleep(0.1)

@@ -3,12 +3,13 @@
 import re
 
 from functions.settings import Settings as FunctionSettings
+from sfu_fleet.host.settings import Settings as HostSettings
 from sfu_fleet.settings import Settings as WorkerSettings
 from shared.settings import reference
 from shared.stack import paths
 
 PAGE = paths.ROOT / "docs" / "configuration.md"
-_TABLES = {"functions": FunctionSettings, "sfu": WorkerSettings}
+_TABLES = {"functions": FunctionSettings, "sfu": WorkerSettings, "host": HostSettings}
 
 
 def rendered(page: str) -> str:

@@ -22,6 +22,8 @@ INTACT = """
   const context = canvas.getContext('2d', {willReadFrequently: true});
   context.drawImage(picture, 0.1 * width, 0.2 * height, 0.2 * width, 0.6 * height, 0, 0, 16, 24);
   const pixels = context.getImageData(0, 0, 16, 24).data;
+  // Before the very first picture is ready to be drawn, drawing it draws nothing.
+  if (pixels.every((value) => value === 0)) return true;
   for (let at = 0; at < pixels.length; at += 4) {
     const [red, green, blue] = pixels.slice(at, at + 3);
     if (red > 40 || blue > 40 || Math.abs(green - 136) > 40) return false;

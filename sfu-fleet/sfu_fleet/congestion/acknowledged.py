@@ -31,11 +31,14 @@ class AcknowledgedRate:
         self._bytes[bucket % BUCKETS] += size
 
     def update(self) -> None:
-        """Set `rate` from what has been noted."""
+        """Set `rate` from what has been noted.
+
+        It falls by half at most: what comes first after a moment without any arrivals is not a rate.
+        """
         if self._bucket - self._first < BUCKETS:
             return
         total = 0
         for size in self._bytes:
             total += size
         span = (BUCKETS - 1) * BUCKET_MS + (self._arrived - self._bucket * BUCKET_MS)
-        self.rate = total * 8_000.0 / span
+        self.rate = max(total * 8_000.0 / span, 0.5 * self.rate)

@@ -2,8 +2,9 @@
 
 An estimate ends near what is sent. Whether the way carries the next layer shows only when that much is sent, which a
 probe does for some tens of milliseconds: packets again, as retransmissions, at the rate that is in question. A probe
-that confirms the rate makes the estimate, one that does not is repeated ever more rarely. All probes together are a
-small share of what a viewer gets, and where there is nothing to find out there are none.
+that confirms the rate makes the estimate, one that does not is repeated more and more rarely, down to once in eight
+seconds. All probes together are a small share of what a viewer gets, and where there is nothing to find out there are
+none.
 """
 
 from enum import StrEnum
@@ -23,9 +24,10 @@ _ABOVE = 1.1
 # Probes may send this share of what is acknowledged, begin with a few probes in hand, and save up no more than that.
 SHARE = 0.05
 CREDIT_START, CREDIT_MAX = 40_000.0, 60_000.0
-# For so long after a sign of congestion there is no probe, and for so long after one that failed, doubling.
-CALM_S = 3.0
-RETRY_S, RETRY_MAX_S = 2.0, 64.0
+# For so long after a sign of congestion there is no probe; signs that do not end put it off by no more than the other.
+CALM_S, CALM_MAX_S = 3.0, 12.0
+# After one that failed there is none for so long, doubling.
+RETRY_S, RETRY_MAX_S = 2.0, 8.0
 # After a success more is probed for at once, if more is wanted.
 NEXT_S = 0.4
 # Feedback about a probe comes within this time, or never.
@@ -64,7 +66,8 @@ class ProbeController:
         self._credit = CREDIT_START
         self._acknowledged: int | None = None
         self._retry_s = RETRY_S
-        self._not_before = now + NEXT_S
+        # When the next probe may be, by the latest one's outcome, and with what signs of congestion add to that.
+        self._due = self._not_before = now + NEXT_S
         self._decreases = 0
         self._futile = 0
 
@@ -80,7 +83,7 @@ class ProbeController:
         self._acknowledged = known.acknowledged_bytes
         if known.decreases != self._decreases:
             self._decreases = known.decreases
-            self._not_before = max(self._not_before, now + CALM_S)
+            self._not_before = max(self._not_before, min(now + CALM_S, self._due + CALM_MAX_S))
         if self.state is ProbeState.PROBING:
             return None
         if wanted <= known.bitrate:
@@ -102,31 +105,32 @@ class ProbeController:
         self.state = ProbeState.PROBING
         return probe
 
-    def ended(self, now: float, found: float, *, decreases: int) -> float:
+    def ended(self, now: float, found: float, *, overusing: bool) -> float:
         """A probe was measured, 0.0 where it could not be. Returns the bit/s that it confirms, 0.0 for none."""
         probe, self.probe = self.probe, None
         self.state = ProbeState.WAITING
         self.found = found
         if probe is None:
             return 0.0
+        wait_s = self._retry_s
         if found <= 0.0:
             # Too few packets to send again, a loop that was late, feedback that was lost.
             self._futile += 1
-            self._not_before = now + RETRY_S
+            wait_s = RETRY_S
             if self._futile >= _FUTILE:
                 self.state = ProbeState.FUTILE
                 self._futile = 0
-                self._not_before = now + FUTILE_S
-            return 0.0
-        self._futile = 0
-        if decreases != self._decreases:
-            found = 0.0
-        if found >= 0.9 * probe.bitrate / _ABOVE:
-            self._retry_s = RETRY_S
-            self._not_before = now + NEXT_S
+                wait_s = FUTILE_S
         else:
-            self._not_before = now + self._retry_s
-            self._retry_s = min(RETRY_MAX_S, 2 * self._retry_s)
+            self._futile = 0
+            # While a queue grows nothing is taken for more than it was.
+            found = 0.0 if overusing else found
+            if found >= 0.9 * probe.bitrate / _ABOVE:
+                self._retry_s = RETRY_S
+                wait_s = NEXT_S
+            else:
+                self._retry_s = min(RETRY_MAX_S, 2 * self._retry_s)
+        self._due = self._not_before = now + wait_s
         return found
 
 

@@ -70,6 +70,8 @@ class RateControl:
         if acknowledged > 0.0:
             # What has been found already, by a probe for instance, stays.
             grown = min(grown, max(self.rate, _UNTRIED * acknowledged + _UNTRIED_MORE))
+            # A viewer is sent the smallest layer whatever the estimate: what arrives is carried.
+            grown = max(grown, _BETA * acknowledged)
         self.rate = min(grown, MAX)
 
     def _decrease(self, acknowledged: float, now: float, rtt: float) -> None:

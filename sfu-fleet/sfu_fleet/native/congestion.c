@@ -119,7 +119,7 @@ static void acknowledged_update(struct acknowledged *state) {
     int64_t total = 0;
     for (int i = 0; i < BUCKETS; i++) total += state->bytes[i];
     double span = (BUCKETS - 1) * 50.0 + (state->arrived - (double)state->bucket * 50.0);
-    state->rate = (double)total * 8000.0 / span;
+    state->rate = greatest((double)total * 8000.0 / span, 0.5 * state->rate);
 }
 
 /* -- groups.py ---------------------------------------------------------------------------------------------------- */
@@ -261,7 +261,10 @@ static void rate_increase(struct rate_control *state, double acknowledged, doubl
     } else {
         grown = state->rate * (1.0 + 0.08 * seconds);
     }
-    if (acknowledged > 0.0) grown = least(grown, greatest(state->rate, 1.5 * acknowledged + 10000.0));
+    if (acknowledged > 0.0) {
+        grown = least(grown, greatest(state->rate, 1.5 * acknowledged + 10000.0));
+        grown = greatest(grown, 0.85 * acknowledged);
+    }
     state->rate = least(grown, RATE_MAX);
 }
 

@@ -106,6 +106,7 @@ class Run:
             **{f"viewers_per_core_{kbps}kbps": count for kbps, count in most.items()},
             "worker_cores": round(best.worker_cores, 3),
             "lost": best.lost,
+            "feedback_per_second": round(best.feedback_per_second),
             **report.delays(loaded),
             "delay_viewers": loaded.viewers,
             "delay_worker_cores": round(loaded.worker_cores, 3),

@@ -72,6 +72,8 @@ class Cell(msgspec.Struct, frozen=True):
     delays_ms: tuple[float, float, float]
     """Median, 95th and 99th percentile."""
     lag: Lag | None
+    feedback_per_second: float = 0.0
+    """Packets of transport-wide feedback that viewers sent."""
 
     @property
     def packets_per_cpu_second(self) -> float:
@@ -126,9 +128,9 @@ class Bench:
             await asyncio.gather(alive, return_exceptions=True)
             for witness in bench._witnesses:
                 witness.close()
-            load().sinks_close(bench._sinks)
             for peer in bench._peers:
                 peer.discard()
+            load().sinks_close(bench._sinks)
 
     @property
     def protection(self) -> str:
@@ -142,7 +144,7 @@ class Bench:
         await self._quiet()
         for witness in self._witnesses:
             witness.delays_ms.clear()
-        arrived, lag = self._arrived(), await self._target.lag()
+        arrived, told, lag = self._arrived(), self._told(), await self._target.lag()
         sampler = Sampler({"worker": self._target.pids, "rest": [os.getpid()]}, self._cores)
         sent = await self._send(frames, seconds)
         await asyncio.sleep(_SETTLING_S)
@@ -162,6 +164,7 @@ class Bench:
             lost_share=(sent - got) / max(1, sent),
             delays_ms=tuple(machine.percentile(delays, percent) for percent in (50, 95, 99)),  # type: ignore[arg-type]
             lag=after.since(lag) if after is not None and lag is not None else None,
+            feedback_per_second=(self._told() - told) / window_s,
         )
 
     async def limit(self, frames: Frames, near: Cell, seconds: float, *, caution: float = 1.0) -> AsyncIterator[Cell]:
@@ -250,7 +253,7 @@ class Bench:
             if index % stride == stride // 2:
                 self._witnesses.append(Witness(viewer))
             else:
-                load().sinks_add(self._sinks, viewer.release().fileno())
+                viewer.sink(self._sinks)
             self._rooms[number].viewers.append(viewer)
         self.join_cpu_ms = (machine.cpu_seconds(self._target.pids) - before) * 1000 / len(joined)
         viewers = sum(len(room.viewers) for room in self._rooms)
@@ -290,6 +293,9 @@ class Bench:
         )
         sent = await asyncio.gather(*runs)
         return sum(count * viewers for count, (_, viewers) in zip(sent, busy, strict=True))
+
+    def _told(self) -> int:
+        return int(load().sinks_feedbacks(self._sinks))
 
     def _arrived(self) -> int:
         return int(load().sinks_packets(self._sinks)) + sum(witness.packets for witness in self._witnesses)

@@ -15,7 +15,11 @@ _SOURCE: Final = Path(__file__).with_name("native.c")
 ffi: Any = FFI()
 ffi.cdef("""
 struct sinks *sinks_open(int core);
-int sinks_add(struct sinks *, int fd);
+struct sink *sinks_add(struct sinks *, int fd);
+void sinks_feed_back(struct sinks *, struct sink *, int extension, void *context, void *protect_rtcp,
+    const char *target);
+void sinks_drop(struct sinks *, struct sink *);
+uint64_t sinks_feedbacks(struct sinks *);
 uint64_t sinks_packets(struct sinks *);
 void sinks_close(struct sinks *);
 struct bound { int fd, core, viewers, trains, gso; int *packets, *sizes; void *protect; void **contexts;

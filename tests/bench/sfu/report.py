@@ -7,7 +7,7 @@ from .cells import Cell
 
 HEADER: Final = (
     "target       viewers rooms    packets/s    per CPU-s  worker   rest others      lost"
-    "   P50 ms   P95 ms   P99 ms  lag P50/P95/P99/max ms"
+    "   P50 ms   P95 ms   P99 ms  feedback/s  lag P50/P95/P99/max ms"
 )
 # A generator or sinks without time to spare measure themselves.
 _BUSY: Final = 0.9
@@ -28,7 +28,7 @@ def row(name: str, cell: Cell) -> str:
         f"{name:12} {cell.viewers:7,} {cell.rooms:5} {cell.packets_per_second:12,.0f}"
         f" {cell.packets_per_cpu_second:12,.0f} {cell.worker_cores:7.2f} {cell.rest_cores:6.2f}"
         f" {cell.foreign_cores:6.2f} {cell.lost:9,} {p50:8.2f} {p95:8.2f} {p99:8.2f}"
-        f"  {lag:22} {', '.join(filter(None, notes))}".rstrip()
+        f" {cell.feedback_per_second:11,.0f}  {lag:22} {', '.join(filter(None, notes))}".rstrip()
     )
 
 

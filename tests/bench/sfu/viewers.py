@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import socket
 import struct
 import time
@@ -9,9 +10,13 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from aioice import stun
+from pylibsrtp._binding import ffi as srtp_ffi  # type: ignore[import-not-found]
 
-from tests.sfu_fleet.peer import Peer
+from sfu_fleet.dtls import PROTECT_RTCP
+from sfu_fleet.native.addresses import sockaddr
+from tests.sfu_fleet.peer import TRANSPORT_CC_URI, Peer
 
+from .native import ffi, load
 from .stream import sent_at
 
 # Not in Python's socket module (Linux, socket(7)).
@@ -28,6 +33,10 @@ class Viewer(Peer):
 
     sock: socket.socket | None = None
     check_due = 0.0
+    feedback_extension = 0
+    """The header extension with transport-wide numbers, where they were offered."""
+    _sinks: Any = None
+    _sink: Any = None
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         """Answer the connectivity checks of a full ICE agent (RFC 8445, section 7.3); the rest is a peer's."""
@@ -71,6 +80,26 @@ class Viewer(Peer):
             self._transport.close()
         return self.sock
 
+    def view_answer(self, offer: str, *, setup: str = "active", rtx: bool = False) -> str:
+        """Answer, and remember what the other end wants feedback about."""
+        found = re.search(rf"^a=extmap:(\d+) {re.escape(TRANSPORT_CC_URI)}", offer, re.MULTILINE)
+        self.feedback_extension = int(found[1]) if found else 0
+        return super().view_answer(offer, setup=setup, rtx=rtx)
+
+    def sink(self, sinks: Any) -> None:  # noqa: ANN401 - of C
+        """Leave what arrives to C from now on, feedback included."""
+        self._sinks, self._sink = sinks, load().sinks_add(sinks, self.release().fileno())
+        if self.feedback_extension:
+            self._sending = self.dtls._tx_srtp
+            load().sinks_feed_back(
+                sinks,
+                self._sink,
+                self.feedback_extension,
+                ffi.cast("void *", int(srtp_ffi.cast("uintptr_t", self._sending._srtp[0]))),
+                ffi.cast("void *", PROTECT_RTCP),
+                sockaddr((self._remote[0], self._remote[1])),
+            )
+
     def keep_alive(self) -> None:
         """Send a connectivity check."""
         if self.sock is not None and self.sock.fileno() >= 0:
@@ -78,6 +107,9 @@ class Viewer(Peer):
 
     def discard(self) -> None:
         """Close the socket; the other end may find out for itself."""
+        if self._sink is not None:
+            load().sinks_drop(self._sinks, self._sink)
+            self._sink = None
         if self.sock is not None:
             self.release().close()
 

@@ -88,7 +88,8 @@ class Worker:
     async def view(self, viewer: Viewer, room: int) -> None:
         """Connect a viewer."""
         created = await self._create(viewer, f"v{viewer.ufrag}", room, "subscribe", None)
-        answer = {"sdp": viewer.view_answer(created["sdp"])}
+        # With retransmissions, as browsers answer: only then may packets be padded to make trains longer.
+        answer = {"sdp": viewer.view_answer(created["sdp"], rtx=True)}
         response = await self._http.put(self._path(viewer, "/answer"), json=answer, headers=self._headers(viewer))
         response.raise_for_status()
         await viewer.connect(created["sdp"], client=True)

@@ -5,6 +5,7 @@ import pytest
 from sfu_fleet.congestion.estimator import Estimate
 from sfu_fleet.congestion.probing import (
     BURSTS,
+    CALM_MAX_S,
     CALM_S,
     CREDIT_START,
     FUTILE_S,
@@ -55,7 +56,9 @@ class Prober:
             self.flow.run(probe.interval_s)
         self.flow.run(0.3)
         found = congestion.probed(first, end, round(self.flow.now * 1e6))
-        confirmed = self.controller.ended(self.flow.now, found, decreases=congestion.estimate().decreases)
+        confirmed = self.controller.ended(
+            self.flow.now, found, overusing=congestion.estimate().signal is Signal.OVERUSE
+        )
         congestion.raise_to(confirmed)
 
 
@@ -110,10 +113,18 @@ def test_there_is_no_probe_soon_after_congestion() -> None:
     assert look(controller, NEXT_S + CALM_S + 0.2, decreases=1) is not None
 
 
+def test_signs_of_congestion_that_do_not_end_put_a_probe_off_and_do_not_prevent_it() -> None:
+    controller = ProbeController(0.0)
+    now = 0.0
+    while look(controller, now, decreases=1 + int(now)) is None:
+        now += 0.2
+    assert CALM_S < now < CALM_MAX_S + 1
+
+
 def test_a_probe_during_which_there_was_congestion_confirms_nothing() -> None:
     controller = ProbeController(0.0)
     assert look(controller, 1.0) is not None
-    assert controller.ended(1.1, 2e6, decreases=1) == 0.0
+    assert controller.ended(1.1, 2e6, overusing=True) == 0.0
 
 
 def test_probes_that_cannot_be_measured_are_given_up_for_a_while() -> None:
@@ -121,7 +132,7 @@ def test_probes_that_cannot_be_measured_are_given_up_for_a_while() -> None:
     now = 1.0
     while controller.conclusive:
         if look(controller, now, sent=int(now * 1e7)) is not None:
-            controller.ended(now, 0.0, decreases=0)
+            controller.ended(now, 0.0, overusing=False)
         now += 0.2
     assert look(controller, now + FUTILE_S / 2, sent=10**9) is None
     assert look(controller, now + FUTILE_S, sent=10**9) is not None
@@ -134,6 +145,6 @@ def test_without_credit_there_is_no_probe() -> None:
     for _ in range(300):
         if look(controller, now, sent=0) is not None:
             probes += 1
-            controller.ended(now, 1.9e6, decreases=0)
+            controller.ended(now, 1.9e6, overusing=False)
         now += 1.0
     assert 1 <= probes <= CREDIT_START / (BURSTS * PACKET)

@@ -1,0 +1,6 @@
+resource "aws_cloudwatch_dashboard" "this" {
+  for_each = local.dashboards
+
+  dashboard_name = "${var.prefix}-${each.key}"
+  dashboard_body = each.value
+}

@@ -1,0 +1,102 @@
+variable "prefix" {
+  description = "Start of every name."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{1,18}[a-z0-9]$", var.prefix))
+    error_message = "The prefix has 3 to 20 lower-case letters, digits and hyphens, begins with a letter and does not end with a hyphen."
+  }
+}
+
+variable "emails" {
+  description = "Addresses that alarms are sent to; each has to confirm once."
+  type        = set(string)
+  default     = []
+}
+
+variable "log_days" {
+  description = "Days that logs are kept."
+  type        = number
+  default     = 30
+
+  validation {
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731], var.log_days)
+    error_message = "log_days is a retention that CloudWatch knows: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731."
+  }
+}
+
+variable "alarms" {
+  description = <<-EOT
+    CloudWatch alarms by name. Either one metric (namespace, metric, statistic or percentile, dimensions), or `queries`,
+    of which one returns the data.
+    description what is wrong and what to do; where the runbook is
+    compare     a comparison operator of CloudWatch, without "Threshold"
+    missing     how missing data is taken: missing, ignore, breaching, notBreaching
+  EOT
+  type = map(object({
+    description = string
+    threshold   = number
+    compare     = optional(string, "GreaterThan")
+    period_s    = optional(number, 60)
+    periods     = optional(number, 1)
+    breaching   = optional(number)
+    missing     = optional(string, "notBreaching")
+    namespace   = optional(string)
+    metric      = optional(string)
+    statistic   = optional(string)
+    percentile  = optional(string)
+    dimensions  = optional(map(string), {})
+    queries = optional(map(object({
+      expression = optional(string)
+      label      = optional(string)
+      returns    = optional(bool, false)
+      namespace  = optional(string)
+      metric     = optional(string)
+      statistic  = optional(string)
+      dimensions = optional(map(string), {})
+    })), {})
+  }))
+  default = {}
+
+  validation {
+    condition     = alltrue([for alarm in var.alarms : (alarm.metric != null) != (length(alarm.queries) > 0)])
+    error_message = "An alarm has either a metric or queries."
+  }
+  validation {
+    condition     = alltrue([for alarm in var.alarms : length([for query in alarm.queries : query if query.returns]) == (length(alarm.queries) > 0 ? 1 : 0)])
+    error_message = "Exactly one of an alarm's queries returns the data."
+  }
+  validation {
+    condition = alltrue([for alarm in var.alarms : contains(
+      ["GreaterThan", "GreaterThanOrEqualTo", "LessThan", "LessThanOrEqualTo"], alarm.compare
+    )])
+    error_message = "compare is GreaterThan, GreaterThanOrEqualTo, LessThan or LessThanOrEqualTo."
+  }
+}
+
+variable "dashboards" {
+  description = "Bodies of CloudWatch dashboards (JSON) by name."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = alltrue([for body in var.dashboards : can(jsondecode(body).widgets)])
+    error_message = "A dashboard's body is JSON with widgets."
+  }
+}
+
+variable "folder" {
+  description = <<-EOT
+    Folder of definitions, or null. `alarms.json` holds alarms as in `alarms`, where $${prefix} and $${region} may stand
+    anywhere, and $${name} in the place of a dimension or threshold is replaced from `values`. Every other *.json is a
+    dashboard named after its file, and a template, in which $${name} may stand anywhere.
+  EOT
+  type        = string
+  default     = null
+}
+
+variable "values" {
+  description = "What templates in `folder` may name, beside prefix and region."
+  type        = map(string)
+  default     = {}
+}
