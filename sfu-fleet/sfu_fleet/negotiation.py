@@ -89,7 +89,7 @@ class Outgoing(msgspec.Struct, frozen=True):
     """A publisher's stream as it is described to a viewer. `ssrc` is the one that this viewer will see.
 
     `rtx_ssrc` is the one under which packets are sent again; 0 where that is not offered. `redundant`: the publisher
-    may send redundant audio.
+    may send redundant audio. `numbered`: viewers are asked for transport-wide feedback.
     """
 
     kind: str
@@ -97,6 +97,19 @@ class Outgoing(msgspec.Struct, frozen=True):
     ssrc: int
     rtx_ssrc: int = 0
     redundant: bool = False
+    numbered: bool = True
+
+    @property
+    def feedback(self) -> tuple[str, ...]:
+        """What viewers are asked for."""
+        wanted = _FEEDBACK[self.kind]
+        return wanted if self.numbered else tuple(name for name in wanted if name != "transport-cc")
+
+    @property
+    def extensions(self) -> tuple[str, ...]:
+        """The header extensions that viewers' packets carry, where they want them."""
+        wanted = downlink_extensions(self.codec)
+        return wanted if self.numbered else tuple(uri for uri in wanted if uri != TRANSPORT_SEQUENCE)
 
 
 def random_ice_string(length: int) -> str:
@@ -164,7 +177,7 @@ def offer_viewer(outgoing: Sequence[Outgoing], local: LocalTransport, stream: st
     """Our offer to a viewer: payload types and extension ids are the same for all viewers of a codec."""
     writer = _Writer(local, setup="actpass", mixed=True)
     for mid, track in enumerate(outgoing):
-        extensions = {uri: OFFERED_IDS[uri] for uri in downlink_extensions(track.codec)}
+        extensions = {uri: OFFERED_IDS[uri] for uri in track.extensions}
         codec = offered_codec(track)
         rtx = offered_rtx(codec) if track.rtx_ssrc else None
         also = [extra for extra in (rtx, offered_red(codec) if track.redundant else None) if extra is not None]
@@ -227,9 +240,8 @@ def answer_viewer(outgoing: Sequence[Outgoing], offer: Description, local: Local
             writer.reject(media)
             continue
         track, codec = chosen[media.line]
-        wanted = downlink_extensions(track.codec)
-        extensions = {uri: media.extensions[uri] for uri in wanted if uri in media.extensions}
-        agreed = msgspec.structs.replace(codec, feedback=_common(_FEEDBACK[track.kind], codec))
+        extensions = {uri: media.extensions[uri] for uri in track.extensions if uri in media.extensions}
+        agreed = msgspec.structs.replace(codec, feedback=_common(track.feedback, codec))
         rtx = rtx_of(media, agreed) if track.rtx_ssrc else None
         redundant = red_of(media, agreed) if track.redundant else None
         formats = [agreed, *(extra for extra in (rtx, redundant) if extra is not None)]
@@ -252,7 +264,7 @@ def offered_codec(track: Outgoing) -> Codec:
         track.codec,
         payload_type=_OFFERED_PAYLOAD_TYPES[track.codec.encoding],
         parameters=parameters,
-        feedback=_FEEDBACK[track.kind],
+        feedback=track.feedback,
     )
 
 

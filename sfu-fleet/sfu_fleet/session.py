@@ -117,9 +117,9 @@ class Identity(msgspec.Struct, frozen=True):
 class MediaContext(msgspec.Struct, frozen=True):
     """The parts of a worker that every session uses. `candidates` are our announced (address, port).
 
-    `cname` names us in RTCP: one for all that we send, so that viewers play audio and video in step. `traces` is the
-    folder for what viewers' adaptations are fed, None for no such record. `tell_quality` is given a room
-    and what a viewer in it gets from now on.
+    `cname` names us in RTCP: one for all that we send, so that viewers play audio and video in step. `feedback`:
+    viewers are asked for transport-wide feedback. `traces` is the folder for what viewers' adaptations are fed, None
+    for no such record. `tell_quality` is given a room and what a viewer in it gets from now on.
     """
 
     media_socket: MediaSocket
@@ -130,6 +130,7 @@ class MediaContext(msgspec.Struct, frozen=True):
     clock: Callable[[], float]
     tcp_candidates: tuple[tuple[str, int], ...] = ()
     traces: Path | None = None
+    feedback: bool = True
     tell_quality: Callable[[str, QualityNotice], None] = lambda _room, _notice: None
 
 

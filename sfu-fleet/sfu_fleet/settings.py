@@ -79,6 +79,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "what encrypts and sends: native (C, on its own thread), python, or auto: native where it can be compiled",
         ),
     ] = "auto"
+    feedback: Annotated[
+        Literal["auto", "on", "off"],
+        setting(
+            "HEADRACE_SFU_FEEDBACK",
+            "whether viewers are asked for transport-wide feedback, from which the worker estimates their bandwidth; "
+            "auto: with the native plane, since in Python it costs as much as the media; without it viewers' own "
+            "estimates (REMB) count",
+        ),
+    ] = "auto"
     recordings: Annotated[
         str,
         setting(

@@ -92,6 +92,7 @@ class Subscriber(Session):
                 secrets.randbits(32),
                 secrets.randbits(32) if uplink.kind == "video" else 0,
                 uplink.agreement.red is not None,
+                context.feedback,
             )
             for uplink in publisher.tracks
         )

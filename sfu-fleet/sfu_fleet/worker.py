@@ -79,6 +79,7 @@ class SfuWorker:
                 loop.time,
                 tcp_candidates=candidates if settings.media_tcp else (),
                 traces=Path(settings.traces) if settings.traces else None,
+                feedback=settings.feedback == "on" or (settings.feedback == "auto" and self.plane_is_native),
                 tell_quality=news.tell,
             )
             self.events = StreamEvents(RoomLog(redis), settings.instance, self.metrics)
@@ -120,6 +121,11 @@ class SfuWorker:
     async def __aexit__(self, *exc_info: object) -> None:
         """Stop tasks and close the socket, in the reverse order of their start."""
         await self._stack.aclose()
+
+    @property
+    def plane_is_native(self) -> bool:
+        """Whether C sends and reads."""
+        return isinstance(self.plane, NativePlane)
 
     def describe(self) -> Worker:
         """What the registry is told about this worker."""

@@ -100,7 +100,7 @@ async def worker(
     """The same with either packet plane."""
     if request.param == "native" and build.compiler() is None:
         pytest.skip("the native plane needs a C compiler")
-    async with SfuWorker(settings_for(shared_valkey.url, plane=request.param)) as worker:
+    async with SfuWorker(settings_for(shared_valkey.url, plane=request.param, feedback="on")) as worker:
         yield worker
 
 

@@ -152,6 +152,20 @@ async def test_a_viewer_without_the_extension_has_no_numbers_and_remb(worker: Sf
     await eventually(lambda: known(scene.subscriber).source == "remb", "REMB")
 
 
+@pytest.mark.parametrize(("plane", "feedback", "asked"), [("python", "auto", False), ("python", "on", True)])
+async def test_python_asks_for_feedback_only_when_told_to(
+    shared_valkey: Valkey, peers: MakePeer, plane: str, feedback: str, asked: bool
+) -> None:
+    async with SfuWorker(settings_for(shared_valkey.url, plane=plane, feedback=feedback)) as worker:
+        source = peers()
+        publisher = worker.rooms.publish("room", "streamer", "Streamer", source.publish_offer())
+        await source.connect(publisher.agreement.sdp)
+        offer = worker.rooms.subscribe("room", "viewer", "Viewer", None).sdp
+    assert (TRANSPORT_CC_URI in offer) is asked
+    assert ("transport-cc" in offer) is asked
+    assert "goog-remb" in offer
+
+
 async def test_a_probe_that_finds_room_brings_the_next_layer_without_a_trial(
     worker: SfuWorker, peers: MakePeer
 ) -> None:
