@@ -34,6 +34,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             le=65535,
         ),
     ] = 0
+    metrics_host: Annotated[
+        str, setting("HEADRACE_METRICS_HOST", "address of the metrics' port; whoever reaches it may read them")
+    ] = "127.0.0.1"
+    metrics_port: Annotated[
+        int, setting("HEADRACE_METRICS_PORT", "port of the metrics, never a public one; 0: none", ge=0, le=65535)
+    ] = 0
     instance: Annotated[
         str,
         setting(

@@ -13,7 +13,7 @@ from structlog import get_logger
 from functions import metrics
 from shared.protocol.messages import QualityNotice
 from shared.security.tokens import AUDIENCE_SFU, Claims, Grant, Tokens
-from shared.state.fleet import Fleet, Worker
+from shared.state.fleet import Fleet, NoWorkerAvailable, Worker
 from shared.state.recordings import Recording
 from shared.state.rooms import RoomLog
 
@@ -70,7 +70,12 @@ class SfuClient:
 
     async def publish(self, claims: Claims, offer: str) -> Session:
         """Answer a publisher's SDP offer."""
-        worker = await self._fleet.place(claims.room)
+        try:
+            worker = await self._fleet.place(claims.room)
+        except NoWorkerAvailable:
+            metrics.PLACEMENTS.labels("no_capacity").inc()
+            raise
+        metrics.PLACEMENTS.labels("placed").inc()
         return await self._create(worker, claims, "publish", offer)
 
     async def subscribe(self, claims: Claims, offer: str | None = None) -> Session:

@@ -27,6 +27,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ]
     log_format: Annotated[LogFormat, setting("HEADRACE_LOG_FORMAT", "json or console")] = "json"
     log_level: Annotated[LogLevel, setting("HEADRACE_LOG_LEVEL", "debug, info, warning or error")] = "info"
+    metrics_host: Annotated[
+        str, setting("HEADRACE_METRICS_HOST", "address of the metrics' port; whoever reaches it may read them")
+    ] = "127.0.0.1"
+    metrics_port: Annotated[
+        int, setting("HEADRACE_METRICS_PORT", "port of the metrics, never a public one; 0: none", ge=0, le=65535)
+    ] = 0
     control_host: Annotated[str, setting("HEADRACE_SFU_CONTROL_HOST", "listen address of the control API")] = (
         "127.0.0.1"
     )
