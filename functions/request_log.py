@@ -15,7 +15,7 @@ from functions import metrics
 HEADER = b"x-request-id"
 # An id from a proxy in front is kept, unless it could be meant to confuse a reader of logs.
 _ACCEPTED = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-# Asked every few seconds by machines.
+# Asked every few seconds by machines: they would hide what people meet with.
 _SILENT = frozenset({"/health/live", "/health/ready"})
 # A client may name its method as it likes.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
@@ -49,9 +49,9 @@ def request_log(app: ASGIApp) -> ASGIApp:
                 seconds = time.perf_counter() - started
                 route = _route_of(scope)
                 method = scope["method"] if scope["method"] in _METHODS else "other"
-                metrics.HTTP_REQUESTS.labels(route, method, str(status)).inc()
-                metrics.HTTP_SECONDS.labels(route).observe(seconds)
                 if route not in _SILENT:
+                    metrics.HTTP_REQUESTS.labels(route, method, str(status)).inc()
+                    metrics.HTTP_SECONDS.labels(route).observe(seconds)
                     log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1e3, 2))
 
     return middleware

@@ -8,7 +8,7 @@ _ROUTE = Label("route", "template of the path, as /v1/rooms/{room_id}; `unmatche
 HTTP_REQUESTS = Metric(
     name="headrace_http_requests_total",
     kind="counter",
-    help="HTTP requests answered",
+    help="HTTP requests answered, those for health left out",
     question="How many requests come, and how many fail?",
     labels=(
         _ROUTE,
