@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from dashboards.alarms import Alarm, Watched, one_of
-from dashboards.expressions import BusiestCore, Level, Quantile, Ratio, Rate, promql
+from dashboards.expressions import BusiestCore, Level, Quantile, Ratio, promql
 from dashboards.objectives import BUDGET, ERRORS, FAILED_STATUS, MESSAGE_S
 from shared.telemetry.catalogue import media, process, signaling, state, web
 
@@ -161,7 +161,7 @@ ALERTS = (
     Alert(
         name="cpu-high",
         title="CpuHigh",
-        expr=f'{promql(BusiestCore(process.CPU_SECONDS), "2m").replace("by (job)", "by (job, instance)")} > 0.85',
+        expr=f"{promql(BusiestCore(process.CPU_SECONDS), '2m').replace('by (job)', 'by (job, instance)')} > 0.85",
         after="5m",
         severity="ticket",
         summary="A process uses more than 85 % of its core.",
@@ -234,7 +234,7 @@ ALERTS = (
         title="FleetFull",
         expr=(
             f"{promql(Ratio(Level(media.LOAD), Level(media.CAPACITY)))} > 0.8 "
-            f"or {promql(Rate(web.PLACEMENTS, where=('result', ('no_capacity',))), '5m').removesuffix(' or vector(0)')} > 0"
+            f'or sum(rate({web.PLACEMENTS.name}{{result="no_capacity"}}[5m])) > 0'
         ),
         after="2m",
         severity="page",

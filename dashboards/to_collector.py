@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from dashboards.expressions import PERIOD_S, PROCESS, SERVICE
+from dashboards.expressions import PROCESS, SERVICE
 
 _TARGETS = "${env:HEADRACE_METRICS_TARGETS}"
 _PROCESS = "${env:HEADRACE_PROCESS}"

@@ -29,7 +29,9 @@ def rendered(dashboard: Dashboard) -> dict[str, Any]:
         "refresh": "30s",
         "schemaVersion": 37,
         "time": {"from": "now-1h", "to": "now"},
-        "templating": {"list": [{"name": "source", "label": "Data source", "type": "datasource", "query": "prometheus"}]},
+        "templating": {
+            "list": [{"name": "source", "label": "Data source", "type": "datasource", "query": "prometheus"}]
+        },
         "links": [
             {"type": "dashboards", "title": "Headrace", "tags": ["headrace"], "asDropdown": True, "keepTime": True}
         ],
