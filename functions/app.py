@@ -36,6 +36,7 @@ from functions.web.site import build_routes
 from shared.serving import serve
 from shared.settings import SettingsError, load
 from shared.state.fleet import NoWorkerAvailable
+from shared.telemetry import tracing
 from shared.telemetry.exposition import exposed
 from shared.telemetry.logs import configure_logging
 from shared.telemetry.problems import EXCEPTION_HANDLERS, Problem, problem_response
@@ -178,11 +179,13 @@ async def run(settings: Settings) -> None:
         metrics.DRAINING.set(1)
         await signaling.drain_sockets(context, settings.drain_deadline_s)
 
-    app = raw_socket(request_log(build_app(context)))
-    with exposed(settings.metrics_host, settings.metrics_port):
-        await serve(
-            app, host=settings.host, port=settings.port, drain=drain, keep_alive_s=settings.keep_alive_s
-        )
+    tracing.start(settings.otlp_url, service="functions", instance=settings.instance)
+    app = raw_socket(tracing.traced(request_log(build_app(context))))
+    try:
+        with exposed(settings.metrics_host, settings.metrics_port):
+            await serve(app, host=settings.host, port=settings.port, drain=drain)
+    finally:
+        tracing.stop()
 
 
 def main() -> None:

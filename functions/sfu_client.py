@@ -16,6 +16,7 @@ from shared.security.tokens import AUDIENCE_SFU, Claims, Grant, Tokens
 from shared.state.fleet import Fleet, NoWorkerAvailable, Worker
 from shared.state.recordings import Recording
 from shared.state.rooms import RoomLog
+from shared.telemetry import tracing
 
 CONTROL_TOKEN_LIFETIME_S = 60
 
@@ -190,9 +191,9 @@ class SfuClient:
         token = self._token(claims)
         started = time.perf_counter()
         try:
-            response = await self._http.request(
-                method, worker.url + path, json=body, headers={"authorization": f"Bearer {token}"}
-            )
+            with tracing.span(f"sfu {call}", worker=worker.id):
+                headers = {"authorization": f"Bearer {token}"} | tracing.headers()
+                response = await self._http.request(method, worker.url + path, json=body, headers=headers)
         except (httpx.HTTPError, TimeoutError) as error:
             raise _unreachable(worker, call, error) from error
         metrics.SFU_SECONDS.labels(call).observe(time.perf_counter() - started)

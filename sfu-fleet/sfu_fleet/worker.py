@@ -37,6 +37,7 @@ from shared.state.fleet import Fleet, Worker
 from shared.state.qualities import send_qualities
 from shared.state.recordings import RecordingReports
 from shared.state.rooms import RoomLog
+from shared.telemetry import tracing
 from shared.telemetry.exposition import exposed
 
 log = get_logger(__name__)
@@ -218,6 +219,11 @@ class SfuWorker:
 
 async def run(settings: Settings) -> None:
     """Run a worker until SIGTERM or SIGINT."""
-    async with SfuWorker(settings) as worker:
-        with exposed(settings.metrics_host, settings.metrics_port, worker.metrics.registry):
-            await serve(worker.app, host=settings.control_host, port=settings.control_port, drain=worker.drain)
+    tracing.start(settings.otlp_url, service="sfu", instance=settings.instance)
+    try:
+        async with SfuWorker(settings) as worker:
+            app = tracing.traced(worker.app)
+            with exposed(settings.metrics_host, settings.metrics_port, worker.metrics.registry):
+                await serve(app, host=settings.control_host, port=settings.control_port, drain=worker.drain)
+    finally:
+        tracing.stop()

@@ -14,7 +14,7 @@ from .errors import PrerequisitesMissing
 
 # As terraform/modules/functions sets them: clients ping every 20 s.
 IDLE_S: Final = 600
-_PLACES: Final = ("/usr/sbin/haproxy", "/usr/local/sbin/haproxy")
+_DEBIANS: Final = Path("/usr/sbin/haproxy")
 
 
 def program() -> str:
@@ -24,7 +24,7 @@ def program() -> str:
         PrerequisitesMissing: it is not installed.
     """
     # Debian puts it where only root's PATH leads.
-    found = shutil.which("haproxy") or next((place for place in _PLACES if Path(place).exists()), None)
+    found = shutil.which("haproxy") or (str(_DEBIANS) if _DEBIANS.exists() else None)
     if found is None:
         raise PrerequisitesMissing("✗ no HAProxy: apt-get install haproxy, or leave --balancer out")
     return found
@@ -45,9 +45,6 @@ def _config(listener: int, functions: Sequence[Endpoint]) -> str:
         )
 
     return f"""\
-global
-    maxconn 20000
-
 defaults
     mode http
     timeout connect 5s
