@@ -26,21 +26,18 @@ def test_alerts_fire_and_are_silent_as_their_tests_say() -> None:
 
 
 @needs_promtool
-def test_these_tests_notice_an_alert_that_never_fires_and_one_that_always_does(tmp_path: Path) -> None:
-    rules = (FOLDER / "alerts" / "rules.yml").read_text(encoding="utf-8")
+@pytest.mark.parametrize("expression", ["vector(0) > 1", "vector(1) > 0"], ids=["never", "always"])
+def test_these_tests_notice_alerts_that_fire_never_or_always(tmp_path: Path, expression: str) -> None:
+    model = yaml.safe_load((FOLDER / "alerts" / "rules.yml").read_text(encoding="utf-8"))
+    for rule in model["groups"][1]["rules"]:
+        rule["expr"] = expression
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump(model), encoding="utf-8")
     shutil.copy(TESTS, tmp_path)
-    for alert in ALERTS:
-        for expression in ("vector(0) > 1", "vector(1) > 0"):
-            model = yaml.safe_load(rules)
-            for rule in model["groups"][1]["rules"]:
-                if rule["alert"] == alert.title:
-                    rule["expr"] = expression
-            (tmp_path / "rules.yml").write_text(yaml.safe_dump(model), encoding="utf-8")
-            ended = subprocess.run(
-                ["promtool", "test", "rules", str(tmp_path / "tests.yml")], capture_output=True, text=True, check=False
-            )
-            assert ended.returncode != 0, f"{alert.title} as {expression}"
-            assert alert.title in ended.stdout + ended.stderr
+    command = ["promtool", "test", "rules", str(tmp_path / "tests.yml")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode != 0
+    said = ended.stdout + ended.stderr
+    assert [alert.title for alert in ALERTS if f"alertname: {alert.title}," not in said] == []
 
 
 def test_every_alert_is_tested_both_ways() -> None:
