@@ -93,6 +93,13 @@ SFU_FLEET = Dashboard(
             wrong="Sent again above 5 % of packets out: as for packets lost.",
         ),
         Panel(
+            title="Probes and feedback",
+            unit="per second",
+            queries=(rate(media.TRAFFIC["packets_probed"]), rate(media.TRAFFIC["feedbacks_in"])),
+            wrong="Probes above 5 % of packets out: viewers want a layer that their ways never carry. No feedback "
+            "while Chromium's viewers are there: estimates are REMB's.",
+        ),
+        Panel(
             title="Keyframe requests",
             unit="per second",
             queries=(rate(media.TRAFFIC["keyframe_requests_in"]), rate(media.TRAFFIC["keyframe_requests_out"])),

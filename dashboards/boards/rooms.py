@@ -96,5 +96,11 @@ ROOMS = Dashboard(
             queries=(level(media.RECORDINGS, "going on"),),
             wrong="Fewer than live rooms that record: look for `recording` in the workers' logs; the disk may be full.",
         ),
+        Panel(
+            title="Uploads of recordings",
+            unit="per second",
+            queries=(rate(media.RECORDING_UPLOADS, "outcome"),),
+            wrong="`failed` and no `done`: the object store or its credentials. Recordings stay where they are.",
+        ),
     ),
 )
