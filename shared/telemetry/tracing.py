@@ -10,6 +10,7 @@ import importlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from litestar.enums import ScopeType
 from structlog.contextvars import bound_contextvars
 
 from shared.settings import SettingsError
@@ -100,7 +101,7 @@ def traced(app: ASGIApp) -> ASGIApp:
         return app
 
     async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in _SILENT:
+        if scope["type"] != ScopeType.HTTP or scope["path"] in _SILENT:
             await app(scope, receive, send)
             return
         carrier = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
