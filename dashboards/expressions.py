@@ -155,7 +155,8 @@ def _search(metric: Metric, statistic: str, label: str = "", where: tuple[str, t
     if where:
         values = " OR ".join(f'{where[0]}="{value}"' for value in where[1])
         terms += f" ({values})"
-    schema = ",".join((NAMESPACE, *_dimensions(label)))
+    # A prefix may have hyphens.
+    schema = ",".join((f'"{NAMESPACE}"', *_dimensions(label)))
     return f"SEARCH('{{{schema}}} {terms}', '{statistic}', {PERIOD_S})"
 
 

@@ -14,7 +14,7 @@ from functions import metrics
 from functions.context import Context
 from functions.signaling.admission import Turned
 from functions.signaling.fan_out import Membership
-from functions.signaling.limits import EPHEMERAL, PINGS, REQUESTS, SIGNALING, Budget
+from functions.signaling.limits import BudgetName, Budgets
 from functions.signaling.media_requests import MediaRequests
 from functions.signaling.room_control import ControlMessage
 from functions.signaling.submissions import Submissions
@@ -68,10 +68,7 @@ class Connection:
         self._heard_at = 0.0
         self._malformed = 0
         self._claims = Claims(sub="")
-        # Each concern has a budget of its own: pings and signaling go on however much somebody types.
-        self._pings, self._signals, self._ephemera, self._requests = map(
-            Budget, (PINGS, SIGNALING, EPHEMERAL, REQUESTS)
-        )
+        self._budgets = Budgets()
         self._media: MediaRequests | None = None
         self._next_frame: asyncio.Task[Frame] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -179,26 +176,26 @@ class Connection:
             case m.Chat():
                 submissions.chat(message)
             case m.Ping():
-                self._spend("pings", self._pings)
+                self._spend("pings")
                 self.put(m.Pong(message.nonce))
             case m.Gift():
                 submissions.gift(message)
             case m.React():
-                if self._may_be_lost():
+                if not self._budgets.spend("ephemera"):
                     self._context.ephemeral.react(self._room, message.reaction, message.count)
             case m.Typing():
-                if self._may_be_lost():
+                if not self._budgets.spend("ephemera"):
                     self._context.ephemeral.type(self._room, self._claims.sub, self._claims.name)
             case m.Playback():
                 metrics.PLAYBACK_BITRATE.observe(message.bitrate_kbps * 1000)
                 metrics.PLAYBACK_FREEZES.inc(message.freezes)
             case m.Moderate() | m.Configure() | m.Admit() | m.People():
-                self._spend("requests", self._requests, message.request)
+                self._spend("requests", message.request)
                 self._begin(self._carry_out(message))
             case m.Join():
                 raise ProtocolError(ErrorCode.JOINED_ALREADY, "this socket has joined already")
             case _:
-                self._spend("signals", self._signals, getattr(message, "request", None))
+                self._spend("signals", getattr(message, "request", None))
                 assert self._media is not None  # noqa: S101 - made at the join
                 self._media.begin(message)
 
@@ -218,16 +215,8 @@ class Connection:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _may_be_lost(self) -> bool:
-        """Whether the budget for what may be lost allows one more."""
-        if self._ephemera.spend():
-            metrics.LIMITS_REFUSED.labels("ephemera").inc()
-            return False
-        return True
-
-    def _spend(self, limit: str, budget: Budget, reference: int | None = None) -> None:
-        if wait_ms := budget.spend():
-            metrics.LIMITS_REFUSED.labels(limit).inc()
+    def _spend(self, limit: BudgetName, reference: int | None = None) -> None:
+        if wait_ms := self._budgets.spend(limit):
             raise ProtocolError(ErrorCode.RATE_LIMITED, "too fast", reference=reference, retry_after_ms=wait_ms)
 
     async def _join(self, deadline: asyncio.Timeout) -> tuple[Claims, Membership]:

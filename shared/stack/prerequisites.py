@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from . import debian, paths
-from .errors import PrerequisitesMissing
+from .errors import CommandFailed, PrerequisitesMissing
 from .progress import Progress
 
 MIN_DESCRIPTORS: Final = 1024
@@ -81,11 +81,18 @@ def ensure(needs: Needs, progress: Progress) -> None:
         PrerequisitesMissing: one line for each thing that is missing.
     """
     missing = list(check(needs))
-    packages = sorted({item.package for item in missing if item.package} | set(_wishes(needs, shutil.which)))
-    if packages and debian.can_install():
-        with progress.stage(f"apt-get install {' '.join(packages)}"):
-            debian.install(packages, log=needs.data / "logs" / "apt.log")
-        missing = list(check(needs))
+    if debian.can_install():
+        log = needs.data / "logs" / "apt.log"
+        if packages := sorted({item.package for item in missing if item.package}):
+            with progress.stage(f"apt-get install {' '.join(packages)}"):
+                debian.install(packages, log=log)
+            missing = list(check(needs))
+        if wishes := sorted(_wishes(needs, shutil.which)):
+            try:
+                with progress.stage(f"apt-get install {' '.join(wishes)}"):
+                    debian.install(wishes, log=log)
+            except CommandFailed as failed:
+                progress.note(f"  what needs {', '.join(wishes)} is left out: {str(failed).splitlines()[0]}")
     if missing:
         raise PrerequisitesMissing("\n".join(item.line() for item in missing))
 

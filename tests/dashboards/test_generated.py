@@ -110,7 +110,7 @@ def test_what_cloudwatch_is_asked_for_is_what_the_collector_keeps() -> None:
         for query in panel.queries:
             for name, wanted in dimensions(query.expression):
                 assert f"^{name}$" in text
-                assert f"${{prefix}},{','.join(wanted)}}}" in cloudwatch(query.expression)
+                assert f'"${{prefix}}",{",".join(wanted)}}}' in cloudwatch(query.expression)
 
 
 def test_an_alarm_has_a_metric_or_one_query_that_returns() -> None:
