@@ -79,6 +79,7 @@ def test_every_metric_of_ours_is_in_a_dashboard_or_a_rule_or_is_known_to_be_in_n
         "sfu_ice_restarts_total",
         "sfu_stream_event_failures_total",
         "sfu_stream_events_lost_total",
+        "sfu_quality_notices_lost_total",
         "sfu_handshake_failures_total",
         "sfu_registration_failures_total",
         "sfu_loop_errors_total",
