@@ -38,11 +38,11 @@ def write_config(data: Path, listener: int, functions: Sequence[Endpoint]) -> Pa
 
 
 def _config(listener: int, functions: Sequence[Endpoint]) -> str:
-    def servers(port: str) -> str:
-        return "\n".join(
-            f"    server {endpoint.name} 127.0.0.1:{getattr(endpoint, port)} check port {endpoint.port}"
-            for endpoint in functions
-        )
+    requests = "\n".join(f"    server {found.name} 127.0.0.1:{found.port} check" for found in functions)
+    # One look at a process decides for both of its ports, so that they come and go together.
+    sockets = "\n".join(
+        f"    server {found.name} 127.0.0.1:{found.socket_port} track requests/{found.name}" for found in functions
+    )
 
     return f"""\
 defaults
@@ -58,7 +58,7 @@ defaults
     retries 2
     balance leastconn
     option httpchk GET /health/ready
-    default-server inter 1s fastinter 250ms rise 1 fall 2
+    default-server inter 1s fastinter 250ms downinter 250ms rise 1 fall 2
 
 frontend public
     bind fd@{listener}
@@ -67,8 +67,8 @@ frontend public
     default_backend requests
 
 backend requests
-{servers("port")}
+{requests}
 
 backend sockets
-{servers("socket_port")}
+{sockets}
 """

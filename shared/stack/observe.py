@@ -31,7 +31,7 @@ async def run(data: Path, port: int | None) -> None:
     port = port or free_ports(1)[0]
     try:
         await supervisor.start(prometheus.spec(data, port))
-        print(f"Prometheus runs at http://127.0.0.1:{port}/alerts  (Ctrl-C stops it; its data is kept)", flush=True)
+        print(f"Prometheus runs at http://127.0.0.1:{port}/  (Ctrl-C stops it; its data is kept)", flush=True)
         print("dashboards/grafana has dashboards to import into a Grafana with this address as its source", flush=True)
         waiting = asyncio.create_task(ended.wait())
         failing = asyncio.create_task(supervisor.failure())

@@ -68,6 +68,10 @@ def test_units_are_those_of_the_metrics() -> None:
             if kind in {"Level", "Quantile", "Mean"}:
                 (unit,) = units
                 assert panel.unit == unit, f"{board}: {panel.title}"
+            elif kind == "Rate":
+                (unit,) = units
+                per_second = {"": "per second", "bytes": "bytes per second", "seconds": ""}
+                assert panel.unit == per_second[unit], f"{board}: {panel.title}"
             elif kind == "Ratio":
                 assert panel.unit == "share", f"{board}: {panel.title}"
 

@@ -1,7 +1,10 @@
 """A real Prometheus on the running stack: every metric is in a scrape, every query of a panel or a rule is answered."""
 
+import asyncio
 import re
 import shutil
+import signal
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ import pytest_asyncio
 from dashboards import boards
 from dashboards.alerting import ALERTS, rules
 from dashboards.expressions import promql
-from shared.stack import prometheus, targets
+from shared.stack import paths, prometheus, targets
 from shared.stack.errors import StackError
 from shared.stack.observe import run as observe
 from shared.stack.ports import free_ports
@@ -149,6 +152,26 @@ async def test_prometheus_has_every_series_and_every_rule(prometheus_url: str) -
 async def test_prometheus_answers_every_rule(prometheus_url: str) -> None:
     for rule in rules():
         await _query(prometheus_url, rule["expr"])
+
+
+@needs_prometheus
+async def test_observe_runs_until_it_is_told_to_stop(busy: LocalStack) -> None:
+    program = "import asyncio, pathlib, sys; from shared.stack import observe"
+    program += "; asyncio.run(observe.run(pathlib.Path(sys.argv[1]), None))"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-u", "-c", program, str(busy.data_dir)), cwd=paths.ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(30):
+        line = (await process.stdout.readline()).decode()
+        url = line.removeprefix("Prometheus runs at ").split()[0]
+        async with httpx.AsyncClient(base_url=url, follow_redirects=True) as http:
+            assert (await http.get("/")).status_code == 200
+        process.send_signal(signal.SIGINT)
+        assert await process.wait() == 0
+    async with httpx.AsyncClient(base_url=url) as http:
+        with pytest.raises(httpx.ConnectError):
+            await http.get("/")
 
 
 async def test_there_is_nothing_to_observe_where_no_stack_runs(tmp_path: Path) -> None:
