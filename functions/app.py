@@ -183,7 +183,7 @@ async def run(settings: Settings) -> None:
     app = raw_socket(tracing.traced(request_log(build_app(context))))
     try:
         with exposed(settings.metrics_host, settings.metrics_port):
-            await serve(app, host=settings.host, port=settings.port, drain=drain)
+            await serve(app, host=settings.host, port=settings.port, drain=drain, keep_alive_s=settings.keep_alive_s)
     finally:
         tracing.stop()
 
