@@ -2,13 +2,13 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, Page, async_playwright
 
 from shared.stack.stack import LocalStack
 from tests.e2e.person import Person
@@ -16,6 +16,7 @@ from tests.support.chromium import ARGUMENTS, chromium_path
 
 SCREENSHOTS = Path(__file__).parents[2] / ".headrace" / "screenshots"
 
+NewPage = Callable[[], Awaitable[Page]]
 NewPerson = Callable[[str], "asyncio.Future[Person]"]
 
 
@@ -25,6 +26,27 @@ async def browser() -> AsyncIterator[Browser]:
         browser = await playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
         yield browser
         await browser.close()
+
+
+@pytest_asyncio.fixture
+async def new_page(browser: Browser) -> AsyncIterator[NewPage]:
+    """Makes empty pages that may use camera and microphone, each with a browser profile of its own.
+
+    They are closed at the end: Chromium's fake camera gives all who have it open at once the same picture size.
+    """
+    async with AsyncExitStack() as exits:
+
+        async def make() -> Page:
+            context = await browser.new_context()
+            exits.push_async_callback(context.close)
+            page = await context.new_page()
+            await page.route(
+                "http://localhost/", lambda route: route.fulfill(body="<html></html>", content_type="text/html")
+            )
+            await page.goto("http://localhost/")
+            return page
+
+        yield make
 
 
 @pytest_asyncio.fixture

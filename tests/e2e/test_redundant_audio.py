@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page
+from playwright.async_api import Page
 
 from sfu_fleet.worker import SfuWorker
+from tests.e2e.conftest import NewPage
 from tests.sfu_fleet.conftest import Valkey, eventually, settings_for
 
 pytestmark = pytest.mark.e2e
@@ -57,14 +58,6 @@ async def worker(tmp_path: Path) -> AsyncIterator[SfuWorker]:
     valkey.stop()
 
 
-async def _page(browser: Browser) -> Page:
-    """An empty page that may use the microphone."""
-    page = await (await browser.new_context()).new_page()
-    await page.route("http://localhost/", lambda route: route.fulfill(body="<html></html>", content_type="text/html"))
-    await page.goto("http://localhost/")
-    return page
-
-
 async def _heard(page: Page) -> dict[str, Any]:
     async with asyncio.timeout(20):
         while True:
@@ -75,9 +68,9 @@ async def _heard(page: Page) -> dict[str, Any]:
 
 
 async def test_a_browser_s_redundant_sound_is_heard_with_and_without_agreement(
-    browser: Browser, worker: SfuWorker
+    new_page: NewPage, worker: SfuWorker
 ) -> None:
-    source, reader, other = await _page(browser), await _page(browser), await _page(browser)
+    source, reader, other = await new_page(), await new_page(), await new_page()
     publisher = worker.rooms.publish("room", "streamer", "Streamer", await source.evaluate(_PUBLISH))
     await source.evaluate(_ANSWER, publisher.agreement.sdp)
     await eventually(lambda: publisher.live, "live", 20)

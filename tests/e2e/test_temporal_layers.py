@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page
+from playwright.async_api import Page
 
 from sfu_fleet.publisher import Publisher
 from sfu_fleet.subscriber import Leg
 from sfu_fleet.worker import SfuWorker
+from tests.e2e.conftest import NewPage
 from tests.sfu_fleet.conftest import Valkey, eventually, settings_for
 
 pytestmark = pytest.mark.e2e
@@ -64,14 +65,6 @@ async def worker(tmp_path: Path) -> AsyncIterator[SfuWorker]:
     valkey.stop()
 
 
-async def _page(browser: Browser) -> Page:
-    """An empty page that may use the camera."""
-    page = await (await browser.new_context()).new_page()
-    await page.route("http://localhost/", lambda route: route.fulfill(body="<html></html>", content_type="text/html"))
-    await page.goto("http://localhost/")
-    return page
-
-
 async def _video(page: Page) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(await page.evaluate(_VIDEO))
     return found
@@ -91,9 +84,9 @@ async def _rate(page: Page) -> tuple[float, dict[str, Any]]:
     [("video/VP8", "", ["q", "h", "f"]), ("video/VP9", "L1T3", [])],
 )
 async def test_a_browser_plays_half_the_frames_and_all_of_them_again(
-    browser: Browser, worker: SfuWorker, codec: str, mode: str, rids: list[str]
+    new_page: NewPage, worker: SfuWorker, codec: str, mode: str, rids: list[str]
 ) -> None:
-    source, viewer = await _page(browser), await _page(browser)
+    source, viewer = await new_page(), await new_page()
     offer = await source.evaluate(_PUBLISH, {"codec": codec, "mode": mode, "rids": rids})
     publisher = worker.rooms.publish("room", "streamer", "Streamer", offer)
     await source.evaluate(_ANSWER, publisher.agreement.sdp)
