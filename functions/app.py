@@ -21,7 +21,7 @@ from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
 from structlog import get_logger
 
-from functions import health, metrics
+from functions import health, metrics, vitals
 from functions.api import history, media, recordings, rooms
 from functions.archive.archiver import Archiver
 from functions.archive.recordings import RecordingArchiver
@@ -36,11 +36,12 @@ from functions.web.site import build_routes
 from shared.serving import serve
 from shared.settings import SettingsError, load
 from shared.state.fleet import NoWorkerAvailable
+from shared.telemetry import tracing
+from shared.telemetry.exposition import exposed
 from shared.telemetry.logs import configure_logging
 from shared.telemetry.problems import EXCEPTION_HANDLERS, Problem, problem_response
 
 MAX_BODY_BYTES = 64 * 1024
-LAG_INTERVAL_S = 0.5
 
 log = get_logger(__name__)
 
@@ -113,7 +114,8 @@ def _lifespan(context: Context) -> Any:  # noqa: ANN401 - Litestar's own type is
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
         context.hub.start()
         tasks = [
-            asyncio.create_task(_watch_loop(), name="loop-lag"),
+            asyncio.create_task(vitals.watch_loop(), name="loop-lag"),
+            asyncio.create_task(vitals.watch_dependencies(context.redis, context.mongodb), name="dependencies"),
             asyncio.create_task(context.desk.run(), name="attendance-desk"),
             asyncio.create_task(context.door.run(), name="door"),
             asyncio.create_task(context.bus.run(), name="bus"),
@@ -139,14 +141,6 @@ def _lifespan(context: Context) -> Any:  # noqa: ANN401 - Litestar's own type is
             await context.close()
 
     return lifespan
-
-
-async def _watch_loop() -> None:
-    loop = asyncio.get_running_loop()
-    while True:
-        due = loop.time() + LAG_INTERVAL_S
-        await asyncio.sleep(LAG_INTERVAL_S)
-        metrics.LOOP_LAG_SECONDS.set(loop.time() - due)
 
 
 def _sfu_refused(_request: Request[Any, Any, Any], error: SfuError) -> Response[dict[str, Any]]:
@@ -182,10 +176,16 @@ async def run(settings: Settings) -> None:
 
     async def drain() -> None:
         context.draining = True
+        metrics.DRAINING.set(1)
         await signaling.drain_sockets(context, settings.drain_deadline_s)
 
-    app = raw_socket(request_log(build_app(context)))
-    await serve(app, host=settings.host, port=settings.port, drain=drain, keep_alive_s=settings.keep_alive_s)
+    tracing.start(settings.otlp_url, service="functions", instance=settings.instance)
+    app = raw_socket(tracing.traced(request_log(build_app(context))))
+    try:
+        with exposed(settings.metrics_host, settings.metrics_port):
+            await serve(app, host=settings.host, port=settings.port, drain=drain, keep_alive_s=settings.keep_alive_s)
+    finally:
+        tracing.stop()
 
 
 def main() -> None:

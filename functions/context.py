@@ -9,6 +9,7 @@ from pymongo import AsyncMongoClient
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from functions import vitals
 from functions.api import ice_servers
 from functions.archive.recaller import Recaller
 from functions.recording_shelf import RecordingShelf
@@ -107,7 +108,7 @@ def build_context(settings: Settings) -> Context:
         raise SettingsError("HEADRACE_TRUSTED_PROXIES", str(error)) from None
     ice_servers.check(settings)
     redis = connect_redis(settings.redis_url)
-    mongodb = connect_mongodb(settings.mongodb_uri)
+    mongodb = connect_mongodb(settings.mongodb_uri, vitals.MongoCommands(), vitals.MongoPool())
     tokens = Tokens(keys)
     log = RoomLog(redis)
     hub = Hub(settings.redis_url, redis, log)

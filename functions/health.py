@@ -3,10 +3,9 @@
 import asyncio
 from typing import Any
 
-from litestar import MediaType, Response, get
+from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.types import ControllerRouterHandler
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
 
@@ -39,12 +38,6 @@ async def ready(context: NamedDependency[Context]) -> Response[dict[str, Any]]:
     return Response(body, status_code=200 if wanted else 503)
 
 
-@get("/metrics", tags=["operations"], summary="Prometheus metrics", media_type=MediaType.TEXT, sync_to_thread=False)
-def prometheus() -> Response[bytes]:
-    """This process's metrics in the Prometheus text format."""
-    return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
-
-
 async def _redis_answers(context: Context) -> bool:
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
@@ -62,4 +55,4 @@ async def _mongodb_answers(context: Context) -> bool:
     return True
 
 
-ROUTES: list[ControllerRouterHandler] = [live, ready, prometheus]
+ROUTES: list[ControllerRouterHandler] = [live, ready]

@@ -15,8 +15,10 @@ from functions import metrics
 HEADER = b"x-request-id"
 # An id from a proxy in front is kept, unless it could be meant to confuse a reader of logs.
 _ACCEPTED = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-# Asked every few seconds by machines.
-_SILENT = frozenset({"/health/live", "/health/ready", "/metrics"})
+# Asked every few seconds by machines: they would hide what people meet with.
+_SILENT = frozenset({"/health/live", "/health/ready"})
+# A client may name its method as it likes.
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
 
 log = get_logger(__name__)
 
@@ -40,15 +42,16 @@ def request_log(app: ASGIApp) -> ASGIApp:
                 message["headers"] = [*message["headers"], (HEADER, request_id)]
             await send(message)
 
-        with bound_contextvars(request_id=request_id.decode()):
+        with bound_contextvars(request_id=request_id.decode()), metrics.HTTP_IN_FLIGHT.track_inprogress():
             try:
                 await app(scope, receive, send_with_id)
             finally:
                 seconds = time.perf_counter() - started
                 route = _route_of(scope)
-                metrics.HTTP_REQUESTS.labels(route, scope["method"], str(status)).inc()
-                metrics.HTTP_SECONDS.labels(route).observe(seconds)
+                method = scope["method"] if scope["method"] in _METHODS else "other"
                 if route not in _SILENT:
+                    metrics.HTTP_REQUESTS.labels(route, method, str(status)).inc()
+                    metrics.HTTP_SECONDS.labels(route).observe(seconds)
                     log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1e3, 2))
 
     return middleware

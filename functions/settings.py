@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from shared.settings import setting
+from shared.telemetry import tracing
 from shared.telemetry.logs import LogFormat, LogLevel
 
 FunctionName = Literal["api", "archive", "signaling", "web"]
@@ -34,6 +35,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             le=65535,
         ),
     ] = 0
+    metrics_host: Annotated[
+        str, setting("HEADRACE_METRICS_HOST", "address of the metrics' port; whoever reaches it may read them")
+    ] = "127.0.0.1"
+    metrics_port: Annotated[
+        int, setting("HEADRACE_METRICS_PORT", "port of the metrics, never a public one; 0: none", ge=0, le=65535)
+    ] = 0
+    otlp_url: Annotated[
+        str, setting(tracing.VARIABLE, "where traces go (OTLP over HTTP), as http://127.0.0.1:4318; none: no traces")
+    ] = ""
     instance: Annotated[
         str,
         setting(

@@ -13,9 +13,10 @@ from structlog import get_logger
 from functions import metrics
 from shared.protocol.messages import QualityNotice
 from shared.security.tokens import AUDIENCE_SFU, Claims, Grant, Tokens
-from shared.state.fleet import Fleet, Worker
+from shared.state.fleet import Fleet, NoWorkerAvailable, Worker
 from shared.state.recordings import Recording
 from shared.state.rooms import RoomLog
+from shared.telemetry import tracing
 
 CONTROL_TOKEN_LIFETIME_S = 60
 
@@ -70,7 +71,12 @@ class SfuClient:
 
     async def publish(self, claims: Claims, offer: str) -> Session:
         """Answer a publisher's SDP offer."""
-        worker = await self._fleet.place(claims.room)
+        try:
+            worker = await self._fleet.place(claims.room)
+        except NoWorkerAvailable:
+            metrics.PLACEMENTS.labels("no_capacity").inc()
+            raise
+        metrics.PLACEMENTS.labels("placed").inc()
         return await self._create(worker, claims, "publish", offer)
 
     async def subscribe(self, claims: Claims, offer: str | None = None) -> Session:
@@ -185,9 +191,9 @@ class SfuClient:
         token = self._token(claims)
         started = time.perf_counter()
         try:
-            response = await self._http.request(
-                method, worker.url + path, json=body, headers={"authorization": f"Bearer {token}"}
-            )
+            with tracing.span(f"sfu {call}", worker=worker.id):
+                headers = {"authorization": f"Bearer {token}"} | tracing.headers()
+                response = await self._http.request(method, worker.url + path, json=body, headers=headers)
         except (httpx.HTTPError, TimeoutError) as error:
             raise _unreachable(worker, call, error) from error
         metrics.SFU_SECONDS.labels(call).observe(time.perf_counter() - started)

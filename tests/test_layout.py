@@ -16,8 +16,9 @@ MAY_IMPORT = {
     "functions": {"functions", "shared"},
     "sfu-fleet/sfu_fleet": {"sfu_fleet", "shared"},
     "shared": {"shared"},
+    "dashboards": {"dashboards", "shared"},
 }
-OURS = {"functions", "sfu_fleet", "shared", "tests"}
+OURS = {"dashboards", "functions", "sfu_fleet", "shared", "tests"}
 
 
 def _imported(source: str) -> set[str]:

@@ -12,6 +12,7 @@ from litestar.openapi.spec import SecurityRequirement
 from litestar.params import FromPath, JSONBody
 from litestar.types import ControllerRouterHandler
 
+from functions import metrics
 from functions.api import ice_servers
 from functions.api.auth import (
     ENCODER_LIFETIME_S,
@@ -61,6 +62,7 @@ async def create_guest(data: JSONBody[GuestRequest], context: NamedDependency[Co
     name = _cleaned(data.name, "name")
     claims = Claims(sub=f"p{secrets.token_hex(8)}", name=name, tier=Tier.VIEWER, grants=frozenset({Grant.CREATE_ROOM}))
     token = context.tokens.sign(claims, audience=AUDIENCE_IDENTITY, lifetime_s=IDENTITY_LIFETIME_S)
+    metrics.GUESTS_CREATED.inc()
     return GuestResponse(token, IDENTITY_LIFETIME_S, Participant(claims.sub, name))
 
 
@@ -77,6 +79,7 @@ async def create_room(
     """Create a room that the holder of the identity token owns; the answer has the owner's room token."""
     identity = identity_of(request, context, Grant.CREATE_ROOM)
     room = await context.directory.create(_cleaned(data.title, "title"), Owner(identity.sub, identity.name))
+    metrics.ROOMS_CREATED.inc()
     token = sign_participant(context, identity, room.id, owner=True)
     body = CreatedRoomResponse(_described(room, live=False, viewers=0), token, ROOM_LIFETIME_S, "streamer")
     return Response(body, headers={"location": f"/v1/rooms/{room.id}"})

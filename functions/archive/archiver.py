@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from structlog import get_logger
 
 from functions import metrics
+from functions.archive.arrears import Arrears
 from shared.protocol.messages import SettingsChanged
 from shared.state.archive import RoomArchive, is_event
 from shared.state.archive_reader import BATCH_EVENTS, ArchiveReader
@@ -52,6 +53,7 @@ class Archiver:
         self._control = RoomControl(redis, bounds)
         self._archive = archive
         self._delays: dict[str, float] = {}
+        self._arrears = Arrears()
         self._at_once = asyncio.Semaphore(ROOMS_AT_ONCE)
 
     async def run(self) -> None:
@@ -75,8 +77,13 @@ class Archiver:
         """Archive all that a room has; when to look again, None when it may rest."""
         deadline = time.monotonic() + BUDGET_S
         written = 0
+        # First, since what follows may fail for as long as MongoDB is away.
+        if lost := await self._reader.lost(room):
+            metrics.LOST.inc(lost)
+            log.error("unarchived_events_lost", room=room, events=lost)
         while entries := await self._reader.read(room):
             started = time.perf_counter()
+            self._arrears.add(room, entries[0][0])
             await self._archive.write(room, await self._reader.epoch(room), entries)
             if any(is_event(raw, SettingsChanged) for _, raw in entries):
                 # All of them, also those that the log does not tell.
@@ -84,7 +91,7 @@ class Archiver:
             await self._reader.settled(room, entries)
             metrics.ARCHIVE_SECONDS.observe(time.perf_counter() - started)
             metrics.ARCHIVED.inc(len(entries))
-            metrics.ARCHIVE_LAG_SECONDS.set(max(0.0, time.time() - entries[-1][0] / 1e6))
+            self._arrears.remove(room)
             written += len(entries)
             if len(entries) < BATCH_EVENTS:
                 # What comes next goes together with what comes after it.
@@ -102,7 +109,7 @@ class Archiver:
         try:
             return await work
         except (RedisError, PyMongoError, OSError, TimeoutError) as error:
-            metrics.ARCHIVE_ERRORS.labels(type(error).__name__).inc()
+            metrics.ARCHIVE_ERRORS.labels("mongodb" if isinstance(error, PyMongoError) else "redis").inc()
             log.warning("archive_interrupted", error=type(error).__name__)
             await asyncio.sleep(RETRY_S)
             return otherwise

@@ -23,12 +23,15 @@ class Turned(Exception):  # noqa: N818 - turned away is not a fault of ours
         close: CloseCode = CloseCode.FORBIDDEN,
         *,
         retry_after_ms: int | None = None,
+        limit: str = "",
     ) -> None:
+        """`limit` is which of `signaling.LIMITS` it was, '' when it was none."""
         super().__init__(problem)
         self.code = code
         self.problem = problem
         self.close = close
         self.retry_after_ms = retry_after_ms
+        self.limit = limit
 
 
 class Guest(Protocol):
@@ -60,7 +63,8 @@ class Reception:
             if admitted.outcome is not Admission.OPEN:
                 retry = admitted.retry_after_ms or None
                 problem = "too much comes from this network address"
-                raise Turned(ErrorCode.BACKED_OFF, problem, CloseCode.TOO_MANY, retry_after_ms=retry)
+                limit = "backed_off" if admitted.outcome is Admission.BACKED_OFF else "address_joins"
+                raise Turned(ErrorCode.BACKED_OFF, problem, CloseCode.TOO_MANY, retry_after_ms=retry, limit=limit)
 
     async def open(self, room: str, holder: Holder, connection: str, *, resumes: bool) -> None:
         """Count the connection against its identity's limits.
@@ -76,11 +80,13 @@ class Reception:
                     await self._door.tell(room, Displaced(admitted.displaced))
             case Admission.TOO_MANY:
                 problem = "too many connections of this identity"
-                raise Turned(ErrorCode.TOO_MANY_CONNECTIONS, problem, CloseCode.TOO_MANY)
+                raise Turned(ErrorCode.TOO_MANY_CONNECTIONS, problem, CloseCode.TOO_MANY, limit="connections")
             case Admission.TOO_FAST:
-                raise Turned(ErrorCode.RATE_LIMITED, "joining too fast", CloseCode.TOO_MANY, retry_after_ms=retry)
+                problem, limit = "joining too fast", "identity_joins"
+                raise Turned(ErrorCode.RATE_LIMITED, problem, CloseCode.TOO_MANY, retry_after_ms=retry, limit=limit)
             case Admission.BACKED_OFF:
-                raise Turned(ErrorCode.BACKED_OFF, "come back later", CloseCode.TOO_MANY, retry_after_ms=retry)
+                problem, limit = "come back later", "backed_off"
+                raise Turned(ErrorCode.BACKED_OFF, problem, CloseCode.TOO_MANY, retry_after_ms=retry, limit=limit)
 
     async def seat(self, room: str, seat: Seat, guest: Guest, on_waiting: Callable[[], None]) -> int:
         """Wait until there is a place; how many viewers there are then. `on_waiting` is called once if it takes time.
@@ -118,4 +124,5 @@ def _refuse(outcome: Entrance, value: int) -> None:
         case Entrance.REJECTED:
             raise Turned(ErrorCode.FORBIDDEN, "you were not let in", retry_after_ms=value)
         case Entrance.FULL:
-            raise Turned(ErrorCode.ROOM_FULL, f"the room is full: {CAPACITY} viewers", CloseCode.TOO_MANY)
+            problem = f"the room is full: {CAPACITY} viewers"
+            raise Turned(ErrorCode.ROOM_FULL, problem, CloseCode.TOO_MANY, limit="room_full")

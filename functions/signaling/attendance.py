@@ -93,11 +93,17 @@ class AttendanceDesk:
             return
         if not self._hub.members(room):
             self._audiences.pop(room, None)
+            self._measure()
             return
         before = self._audiences.get(room)
         self._audiences[room] = audience
+        self._measure()
         if before is None or before.viewers != audience.viewers:
             self._hub.broadcast(room, Viewers(audience.viewers), Priority.EPHEMERAL, VIEWERS)
         if before is None or before[1:5] != audience[1:5]:
             stats = Stats(0, 0, audience.peak, audience.visitors, audience.messages)
             self._hub.broadcast(room, stats, Priority.EPHEMERAL, STATS)
+
+    def _measure(self) -> None:
+        fullest = max((audience.connections for audience in self._audiences.values()), default=0)
+        metrics.ROOM_CONNECTIONS_MAX.set(fullest)

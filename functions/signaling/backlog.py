@@ -43,6 +43,7 @@ class Backlog:
             self._conflate(queue, conflate)
         queue.append(_Waiting(form, size, conflate))
         self.frames += 1
+        metrics.BACKLOG.inc()
         self._bytes += size
         return self.frames <= MAX_FRAMES and self._bytes <= MAX_BYTES
 
@@ -51,12 +52,16 @@ class Backlog:
         assert self._queues is not None  # noqa: S101 - said above
         waiting = next(queue for queue in self._queues if queue).popleft()
         self.frames -= 1
+        metrics.BACKLOG.dec()
         self._bytes -= waiting.size
         return waiting.form
 
     def clear(self) -> None:
         """Forget everything."""
         self._queues = None
+        if self.frames:
+            metrics.BACKLOG.dec(self.frames)
+            metrics.DROPPED.inc(self.frames)
         self.frames = self._bytes = 0
 
     def _conflate(self, queue: deque[_Waiting], conflate: int) -> None:
@@ -64,6 +69,7 @@ class Backlog:
         dropped = len(queue) - len(kept)
         if dropped:
             metrics.CONFLATED.inc(dropped)
+            metrics.BACKLOG.dec(dropped)
             self.frames -= dropped
             self._bytes -= sum(waiting.size for waiting in queue if waiting.conflate == conflate)
             queue.clear()

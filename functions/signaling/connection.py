@@ -14,7 +14,7 @@ from functions import metrics
 from functions.context import Context
 from functions.signaling.admission import Turned
 from functions.signaling.fan_out import Membership
-from functions.signaling.limits import EPHEMERAL, PINGS, REQUESTS, SIGNALING, Budget
+from functions.signaling.limits import BudgetName, Budgets
 from functions.signaling.media_requests import MediaRequests
 from functions.signaling.room_control import ControlMessage
 from functions.signaling.submissions import Submissions
@@ -68,10 +68,7 @@ class Connection:
         self._heard_at = 0.0
         self._malformed = 0
         self._claims = Claims(sub="")
-        # Each concern has a budget of its own: pings and signaling go on however much somebody types.
-        self._pings, self._signals, self._ephemera, self._requests = map(
-            Budget, (PINGS, SIGNALING, EPHEMERAL, REQUESTS)
-        )
+        self._budgets = Budgets()
         self._media: MediaRequests | None = None
         self._next_frame: asyncio.Task[Frame] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -154,6 +151,8 @@ class Connection:
         self._context.sockets.add(self)
         self._context.door.add(self._room, self, moderates=Grant.MODERATE in claims.grants)
         metrics.CONNECTIONS.inc()
+        watches = int(Grant.PUBLISH not in claims.grants)
+        metrics.VIEWERS.inc(watches)
         try:
             while True:
                 frame = await self._receive()
@@ -166,6 +165,7 @@ class Connection:
                     await submissions.keep_up()
         finally:
             metrics.CONNECTIONS.dec()
+            metrics.VIEWERS.dec(watches)
             self._context.sockets.discard(self)
             self._context.door.remove(self._room, self)
             self._context.hub.leave(self._room, membership)
@@ -176,26 +176,26 @@ class Connection:
             case m.Chat():
                 submissions.chat(message)
             case m.Ping():
-                self._spend(self._pings)
+                self._spend("pings")
                 self.put(m.Pong(message.nonce))
             case m.Gift():
                 submissions.gift(message)
             case m.React():
-                if not self._ephemera.spend():
+                if not self._budgets.spend("ephemera"):
                     self._context.ephemeral.react(self._room, message.reaction, message.count)
             case m.Typing():
-                if not self._ephemera.spend():
+                if not self._budgets.spend("ephemera"):
                     self._context.ephemeral.type(self._room, self._claims.sub, self._claims.name)
             case m.Playback():
                 metrics.PLAYBACK_BITRATE.observe(message.bitrate_kbps * 1000)
                 metrics.PLAYBACK_FREEZES.inc(message.freezes)
             case m.Moderate() | m.Configure() | m.Admit() | m.People():
-                self._spend(self._requests, message.request)
+                self._spend("requests", message.request)
                 self._begin(self._carry_out(message))
             case m.Join():
                 raise ProtocolError(ErrorCode.JOINED_ALREADY, "this socket has joined already")
             case _:
-                self._spend(self._signals, getattr(message, "request", None))
+                self._spend("signals", getattr(message, "request", None))
                 assert self._media is not None  # noqa: S101 - made at the join
                 self._media.begin(message)
 
@@ -215,8 +215,8 @@ class Connection:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _spend(self, budget: Budget, reference: int | None = None) -> None:
-        if wait_ms := budget.spend():
+    def _spend(self, limit: BudgetName, reference: int | None = None) -> None:
+        if wait_ms := self._budgets.spend(limit):
             raise ProtocolError(ErrorCode.RATE_LIMITED, "too fast", reference=reference, retry_after_ms=wait_ms)
 
     async def _join(self, deadline: asyncio.Timeout) -> tuple[Claims, Membership]:
@@ -265,6 +265,8 @@ class Connection:
             viewers = await reception.seat(room, self.seat, self, lambda: deadline.reschedule(None))
             membership, position = await self._context.hub.join(room, self.outbox, epoch=join.epoch, offset=join.offset)
         except Turned as turned:
+            if turned.limit:
+                metrics.LIMITS_REFUSED.labels(turned.limit).inc()
             raise self._refused_join(turned.code, str(turned), turned.close, turned.retry_after_ms) from None
         except (RedisError, OSError) as error:
             log.warning("join_failed", error=type(error).__name__)

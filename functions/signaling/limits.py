@@ -6,18 +6,22 @@ What must hold over all processes is in `shared.state.limits`.
 import time
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
+from functions import metrics
 from shared.state.limits import Rate
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
 
+BudgetName = Literal["pings", "signals", "ephemera", "requests"]
 # Each of its own: pings and signaling go on however much somebody types.
-PINGS: Final = Rate(1, 10)
-SIGNALING: Final = Rate(10, 100)
-EPHEMERAL: Final = Rate(10, 20)
-REQUESTS: Final = Rate(2, 10)
+BUDGETS: Final[dict[BudgetName, Rate]] = {
+    "pings": Rate(1, 10),
+    "signals": Rate(10, 100),
+    "ephemera": Rate(10, 20),
+    "requests": Rate(2, 10),
+}
 
 # What a provider gives one customer at least (RFC 6177): within it, addresses cost nothing.
 IPV6_PREFIX: Final = 64
@@ -45,6 +49,22 @@ class Budget:
             return int(over * 1000) + 1
         self._full_at = due
         return 0
+
+
+class Budgets:
+    """Those of one connection, by name."""
+
+    __slots__ = ("_budgets",)
+
+    def __init__(self) -> None:
+        self._budgets = {name: Budget(rate) for name, rate in BUDGETS.items()}
+
+    def spend(self, name: BudgetName) -> int:
+        """See `Budget.spend`; what is refused is counted."""
+        wait_ms = self._budgets[name].spend()
+        if wait_ms:
+            metrics.LIMITS_REFUSED.labels(name).inc()
+        return wait_ms
 
 
 def parse_networks(texts: Sequence[str]) -> tuple[Network, ...]:

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Protocol
 
+from functions import metrics
 from functions.signaling.appender import Appender
 from functions.signaling.text import chat_text
 from shared.protocol import messages as m
@@ -21,6 +22,7 @@ _REFUSALS = {
     Outcome.BANNED: (ErrorCode.BANNED, "you may not write in this room"),
     Outcome.BLOCKED: (ErrorCode.TEXT_INVALID, "the message has a term that is blocked here"),
 }
+_LIMITS = {Outcome.TOO_FAST: "messages", Outcome.SLOW_MODE: "slow_mode"}
 
 
 class Peer(Protocol):
@@ -86,6 +88,8 @@ class Submissions:
             self._unanswered -= 1
             self._answered.set()
             self._say(number, result)
+            if isinstance(event, m.GiftEvent) and result is not None and result.outcome is Outcome.APPENDED:
+                metrics.GIFTS.inc(event.quantity)
 
         submission = Submission(event, rate, moderates=Grant.MODERATE in claims.grants)
         self._appender.submit(self._room, submission, answer)
@@ -98,6 +102,8 @@ class Submissions:
         elif result.outcome in {Outcome.APPENDED, Outcome.DUPLICATE}:
             self._peer.put(m.Sent(number, result.value))
         else:
+            if limit := _LIMITS.get(result.outcome):
+                metrics.LIMITS_REFUSED.labels(limit).inc()
             code, problem = _REFUSALS[result.outcome]
             wait_ms = result.value or None
             self._peer.refuse(ProtocolError(code, problem, reference=number, retry_after_ms=wait_ms))

@@ -239,6 +239,11 @@ class Adaptation:
             case Report():
                 return self._on_report(observed) or self._starve(observed.at)
 
+    @property
+    def estimate(self) -> int | None:
+        """The bit/s that the way carries; None before anybody has said."""
+        return self._estimate if self._estimated else None
+
     def _on_layers(self, observed: Layers) -> Decision | None:
         before = self._costs or tuple(float(bitrate) for bitrate in observed.bitrates)
         self._costs = tuple(

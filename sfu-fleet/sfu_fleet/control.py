@@ -8,7 +8,6 @@ from litestar.datastructures import State as AppState
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, JSONBody
 from litestar.response import Stream
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from sfu_fleet import trickle
 from sfu_fleet.errors import Forbidden, Malformed, SfuError, Unauthorized, UnknownSession
@@ -306,12 +305,6 @@ async def ready(state: AppState) -> Response[dict[str, str]]:
     return Response({"status": status}, status_code=200 if status == "ready" else 503)
 
 
-@get("/metrics")
-async def metrics(state: AppState) -> Response[bytes]:
-    """Prometheus metrics of this worker."""
-    return Response(generate_latest(_services(state).metrics.registry), media_type=CONTENT_TYPE_LATEST)
-
-
 def handle_sfu_error(_request: Request[Any, Any, Any], error: SfuError) -> Response[dict[str, Any]]:
     """Translate the package's errors into problem details (RFC 9457)."""
     headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
@@ -336,7 +329,6 @@ def build_app(services: Services) -> Litestar:
             delete_recording,
             live,
             ready,
-            metrics,
         ],
         state=AppState({"services": services}),
         dependencies={"caller": Provide(provide_caller, sync_to_thread=False)},

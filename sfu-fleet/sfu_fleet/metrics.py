@@ -1,22 +1,19 @@
-"""What a worker counts. Hot paths count in plain integers that are read when Prometheus asks; the rest are counters.
+"""What a worker counts, as `shared.telemetry.catalogue.media` defines it.
 
-Every label has a fixed set of values.
+Hot paths count in plain integers that are read when Prometheus asks; the rest are counters. Every label has a fixed set
+of values.
 """
 
 from collections.abc import Callable, Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-# Fine enough to tell percentiles apart, from what is nothing to what ends sessions.
-_LAG_BUCKETS_S = (
-    *(0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.005, 0.0075),
-    *(0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075),
-    *(0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0),
-)
-SESSION_KINDS = ("publish", "subscribe")
+from shared.telemetry.catalogue import media, process
+from shared.telemetry.exposition import memory_limit
+from shared.telemetry.metric import counter, gauge, histogram
 
 
 class Traffic:
@@ -61,24 +58,6 @@ class Traffic:
         return self.packets_out + self.packets_resent + self.packets_probed
 
 
-_TRAFFIC_HELP = {
-    "bytes_in": "Bytes of RTP received from publishers, decrypted",
-    "bytes_out": "Bytes of SRTP sent to viewers",
-    "feedbacks_in": "Packets of transport-wide feedback received from viewers",
-    "keyframe_requests_in": "PLI and FIR received from viewers",
-    "keyframe_requests_out": "PLI and FIR sent to publishers",
-    "nacks_in": "Sequence numbers that viewers reported missing",
-    "nacks_out": "Sequence numbers that we reported missing to publishers",
-    "packets_in": "RTP packets received from publishers",
-    "packets_out": "RTP packets sent to viewers, without those sent again for any reason",
-    "packets_probed": "RTP packets sent to a viewer again to see whether the way carries more",
-    "packets_resent": "RTP packets sent to a viewer again",
-    "rtcp_skipped": "RTCP packets of a kind that we do not read, or malformed",
-    "send_failures": "Datagrams that the kernel did not take",
-    "stun_checks": "Authenticated connectivity checks answered",
-}
-
-
 class Metrics(Collector):
     """All metrics of one worker, in a registry of their own."""
 
@@ -88,33 +67,35 @@ class Metrics(Collector):
         self.sessions: Callable[[], dict[str, int]] = dict
         self.registration_age: Callable[[], float] = float
         self._drops: dict[str, int] = {}
-        self.loop_errors = self._counter("sfu_loop_errors", "Exceptions that reached the event loop's handler")
-        self.registration_failures = self._counter("sfu_registration_failures", "Lease renewals that failed")
-        self.event_failures = self._counter("sfu_stream_event_failures", "Failed attempts to append a stream event")
-        self.qualities_lost = self._counter("sfu_quality_notices_lost", "Notices to viewers that could not be sent")
-        self.events_lost = self._counter("sfu_stream_events_lost", "Stream events given up")
-        self.candidates = self._counter("sfu_trickled_candidates", "Candidates received by trickle and not needed")
-        self.restarts = self._counter("sfu_ice_restarts", "ICE sessions begun anew within a session")
-        self.handshake_failures = Counter(
-            "sfu_handshake_failures", "DTLS handshakes that failed", ["kind"], registry=self.registry
-        )
-        self.sessions_ended = Counter(
-            "sfu_sessions_ended", "Sessions ended, by reason", ["kind", "reason"], registry=self.registry
-        )
-        self.layer_decisions = Counter(
-            "sfu_layer_decisions", "Changes of a viewer's layer, by reason", ["reason"], registry=self.registry
-        )
-        self.refused = Counter("sfu_refused", "Sessions refused, by problem code", ["code"], registry=self.registry)
-        self.loop_lag = Histogram(
-            "sfu_event_loop_lag_seconds",
-            "How late the event loop runs a timer",
-            buckets=_LAG_BUCKETS_S,
-            registry=self.registry,
-        )
-        self._uploads = Counter(
-            "sfu_recording_uploads", "Attempts to upload a recording, by outcome", ["outcome"], registry=self.registry
-        )
-        self.load = Gauge("sfu_load_packets_per_second", "Packets sent per second", registry=self.registry)
+        made = self.registry
+        self.loop_errors = counter(media.LOOP_ERRORS, made)
+        self.registration_failures = counter(media.REGISTRATION_FAILURES, made)
+        self.event_failures = counter(media.EVENT_FAILURES, made)
+        self.qualities_lost = counter(media.QUALITY_NOTICES_LOST, made)
+        self.events_lost = counter(media.EVENTS_LOST, made)
+        self.candidates = counter(media.CANDIDATES, made)
+        self.restarts = counter(media.RESTARTS, made)
+        self.handshake_failures = counter(media.HANDSHAKE_FAILURES, made)
+        self.sessions_ended = counter(media.SESSIONS_ENDED, made)
+        self.layer_decisions = counter(media.LAYER_DECISIONS, made)
+        self.refused = counter(media.REFUSED, made)
+        self.loop_lag = histogram(media.LOOP_LAG, made)
+        self._uploads = counter(media.RECORDING_UPLOADS, made)
+        self.load = gauge(media.LOAD, made)
+        self.capacity = gauge(media.CAPACITY, made)
+        self.live_rooms = gauge(media.LIVE_ROOMS, made)
+        self.viewers = gauge(media.VIEWERS, made)
+        self.layers = gauge(media.LAYERS_SENT, made)
+        self.watch_seconds = counter(media.WATCH_SECONDS, made)
+        self.recordings = gauge(media.RECORDINGS, made)
+        self.uplink_lost = counter(media.UPLINK_LOST, made)
+        self.downlink_lost = counter(media.DOWNLINK_LOST, made)
+        self.round_trip = histogram(media.ROUND_TRIP, made)
+        self.estimate = histogram(media.ESTIMATE, made)
+        self.draining = gauge(process.DRAINING, made)
+        gauge(process.MEMORY_LIMIT, made).set(memory_limit())
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=made)
         self.registry.register(self)
 
     def drop(self, reason: str, count: int = 1) -> None:
@@ -132,19 +113,14 @@ class Metrics(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Read the plain integers for Prometheus."""
-        for name, text in _TRAFFIC_HELP.items():
-            yield CounterMetricFamily(f"sfu_{name}", text, value=getattr(self.traffic, name))
-        drops = CounterMetricFamily("sfu_drops", "Datagrams and packets that went no further", labels=["reason"])
-        for reason, count in self._drops.items():
+        for name, metric in media.TRAFFIC.items():
+            yield CounterMetricFamily(metric.name, metric.help, value=getattr(self.traffic, name))
+        drops = CounterMetricFamily(media.DROPS.name, media.DROPS.help, labels=media.DROPS.label_names)
+        for reason, count in (dict.fromkeys(media.DROP_REASONS, 0) | self._drops).items():
             drops.add_metric([reason], count)
         yield drops
-        sessions = GaugeMetricFamily("sfu_sessions", "Sessions that exist", labels=["kind"])
+        sessions = GaugeMetricFamily(media.SESSIONS.name, media.SESSIONS.help, labels=media.SESSIONS.label_names)
         for kind, count in self.sessions().items():
             sessions.add_metric([kind], count)
         yield sessions
-        yield GaugeMetricFamily(
-            "sfu_registration_age_seconds", "Time since the lease was last renewed", value=self.registration_age()
-        )
-
-    def _counter(self, name: str, text: str) -> Counter:
-        return Counter(name, text, registry=self.registry)
+        yield GaugeMetricFamily(media.REGISTRATION_AGE.name, media.REGISTRATION_AGE.help, value=self.registration_age())

@@ -89,11 +89,17 @@ class Rooms:
         self.draining = False
         self.load_pps = 0
         self._metrics.sessions = self.counts
+        self._metrics.capacity.set(limits.capacity_pps)
 
     def counts(self) -> dict[str, int]:
         """Sessions by kind."""
-        publishers = sum(session.kind == "publish" for session in self._sessions.values())
-        return {"publish": publishers, "subscribe": len(self._sessions) - publishers}
+        sessions = self.sessions()
+        publishers = sum(session.kind == "publish" for session in sessions)
+        return {"publish": publishers, "subscribe": len(sessions) - publishers}
+
+    def sessions(self) -> tuple[Session, ...]:
+        """All sessions: a copy, made in one step, since metrics are read from another thread."""
+        return tuple(self._sessions.values())
 
     def publish(self, room_id: str, participant: str, name: str, offer: str) -> Publisher:
         """Answer a publisher's offer. The room's present publisher is replaced once the new one is connected.

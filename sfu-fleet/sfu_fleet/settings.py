@@ -8,6 +8,7 @@ import msgspec
 from sfu_fleet.ceilings import TierLimit
 from shared.security.tokens import Tier
 from shared.settings import setting
+from shared.telemetry import tracing
 from shared.telemetry.logs import LogFormat, LogLevel
 
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound
@@ -27,6 +28,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ]
     log_format: Annotated[LogFormat, setting("HEADRACE_LOG_FORMAT", "json or console")] = "json"
     log_level: Annotated[LogLevel, setting("HEADRACE_LOG_LEVEL", "debug, info, warning or error")] = "info"
+    metrics_host: Annotated[
+        str, setting("HEADRACE_METRICS_HOST", "address of the metrics' port; whoever reaches it may read them")
+    ] = "127.0.0.1"
+    metrics_port: Annotated[
+        int, setting("HEADRACE_METRICS_PORT", "port of the metrics, never a public one; 0: none", ge=0, le=65535)
+    ] = 0
+    otlp_url: Annotated[
+        str, setting(tracing.VARIABLE, "where traces go (OTLP over HTTP), as http://127.0.0.1:4318; none: no traces")
+    ] = ""
     control_host: Annotated[str, setting("HEADRACE_SFU_CONTROL_HOST", "listen address of the control API")] = (
         "127.0.0.1"
     )

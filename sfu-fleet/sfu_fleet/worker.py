@@ -9,6 +9,7 @@ from typing import Any, Self
 from structlog import get_logger
 
 from sfu_fleet import loop_lag
+from sfu_fleet.census import Census
 from sfu_fleet.control import Services, build_app
 from sfu_fleet.dtls import Certificate
 from sfu_fleet.forwarder import PacketPlane, PythonPlane
@@ -36,6 +37,8 @@ from shared.state.fleet import Fleet, Worker
 from shared.state.qualities import send_qualities
 from shared.state.recordings import RecordingReports
 from shared.state.rooms import RoomLog
+from shared.telemetry import tracing
+from shared.telemetry.exposition import exposed
 
 log = get_logger(__name__)
 
@@ -113,6 +116,7 @@ class SfuWorker:
                 self._task(stack, duty, name)
             self._task(stack, loop_lag.watch(self.metrics.loop_lag), "loop-lag")
             self._task(stack, news.run(), "quality-news")
+            self._task(stack, Census(self.rooms, self.metrics).run(), "census")
             self._stack = stack.pop_all()
         log.info("media_socket", host=settings.media_host, port=self.media_port, announced=settings.announced())
         return self
@@ -144,6 +148,7 @@ class SfuWorker:
         deadline_s = self._settings.drain_deadline_s
         log.info("draining", **self.rooms.counts())
         self.rooms.draining = True
+        self.metrics.draining.set(1)
         try:
             async with asyncio.timeout(deadline_s):
                 await end(self._registering)
@@ -214,5 +219,11 @@ class SfuWorker:
 
 async def run(settings: Settings) -> None:
     """Run a worker until SIGTERM or SIGINT."""
-    async with SfuWorker(settings) as worker:
-        await serve(worker.app, host=settings.control_host, port=settings.control_port, drain=worker.drain)
+    tracing.start(settings.otlp_url, service="sfu", instance=settings.instance)
+    try:
+        async with SfuWorker(settings) as worker:
+            app = tracing.traced(worker.app)
+            with exposed(settings.metrics_host, settings.metrics_port, worker.metrics.registry):
+                await serve(app, host=settings.control_host, port=settings.control_port, drain=worker.drain)
+    finally:
+        tracing.stop()

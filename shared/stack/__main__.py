@@ -1,4 +1,4 @@
-"""`python3 -m shared.stack up | demo | test`: the commands that a newcomer types, on whatever Python there is."""
+"""`python3 -m shared.stack up | demo | observe | test`: what a newcomer types, on whatever Python there is."""
 
 import sys
 
@@ -29,6 +29,8 @@ def main() -> int:
             return _test(rest, progress)
         if rest:
             _parser().error(f"unknown arguments: {' '.join(rest)}")
+        if arguments.command == "observe":
+            return _observe(arguments, progress)
         return _run(arguments, progress)
     except StackError as error:
         print(error, file=sys.stderr)
@@ -40,20 +42,29 @@ def main() -> int:
 def _run(arguments: argparse.Namespace, progress: Progress) -> int:
     data: Path = arguments.data
     logs = data / "logs"
-    needs = prerequisites.Needs.of_services(data, os.environ, arguments.port)
+    with_haproxy = arguments.balancer == "haproxy"
+    needs = prerequisites.Needs.of_services(data, os.environ, arguments.port, haproxy=with_haproxy)
     prerequisites.ensure(needs, progress)
     bootstrap.ensure(bootstrap.RUN_REQUIREMENTS, progress=progress, logs=logs)
     _build_client(progress, logs)
     command = "up" if arguments.command == "up" else "show_demo"
-    counts = {"functions": arguments.functions, "workers": arguments.workers}
-    return int(getattr(_inside(), command)(data, port=arguments.port, progress=progress, **counts))
+    parts = {name: getattr(arguments, name) for name in ("functions", "workers", "port", "balancer")}
+    return int(getattr(_inside(), command)(data, parts, progress=progress))
+
+
+def _observe(arguments: argparse.Namespace, progress: Progress) -> int:
+    data: Path = arguments.data
+    needs = prerequisites.Needs(data=data, port=arguments.port, mongod=False, prometheus=True)
+    prerequisites.ensure(needs, progress)
+    bootstrap.ensure(bootstrap.RUN_REQUIREMENTS, progress=progress, logs=data / "logs")
+    return int(_inside().observe_stack(data, port=arguments.port))
 
 
 def _test(rest: list[str], progress: Progress) -> int:
     logs = paths.DATA / "logs"
     # The tests start their own servers, on ports of their own.
     with_browser = not any("not e2e" in argument for argument in rest)
-    needs = prerequisites.Needs(data=paths.DATA, chromium=with_browser, compiler=True)
+    needs = prerequisites.Needs(data=paths.DATA, chromium=with_browser, compiler=True, observing=True)
     prerequisites.ensure(needs, progress)
     bootstrap.ensure(bootstrap.DEV_REQUIREMENTS, progress=progress, logs=logs)
     return int(_inside().test(_build_client(progress, logs), rest))
@@ -96,7 +107,13 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--port", type=_port, help="public port (default: 8080 or the next free one)")
         command.add_argument("--functions", type=_count, default=2, help="function processes (default: 2)")
         command.add_argument("--workers", type=_count, default=2, help="SFU workers (default: 2)")
+        choice = "what stands in front: our own small balancer (default), or HAProxy with the cloud's time-outs"
+        command.add_argument("--balancer", choices=("own", "haproxy"), default="own", help=choice)
         command.add_argument("--data", type=Path, default=paths.DATA, help="data folder (default: .headrace)")
+    text = "start Prometheus, with the project's alerts, on the stack that runs"
+    command = commands.add_parser("observe", help=text, description=text)
+    command.add_argument("--port", type=_port, help="port of its page (default: any free one)")
+    command.add_argument("--data", type=Path, default=paths.DATA, help="data folder of the stack (default: .headrace)")
     text = "run all checks and tests; further arguments go to pytest"
     # pytest has its own --help and -h, so this one takes none.
     commands.add_parser("test", help=text, description=text, add_help=False)

@@ -2,22 +2,38 @@
 
 import asyncio
 from pathlib import Path
+from typing import TypedDict
 
-from . import checks, demo, foreground
+from . import checks, demo, foreground, observe
 from .node import Node
 from .progress import Progress
-from .stack import LocalStack
+from .stack import Balancing, LocalStack
 
 
-def up(data: Path, *, functions: int, workers: int, port: int | None, progress: Progress) -> int:
+class Parts(TypedDict):
+    """What `LocalStack` is made of, as it was asked for."""
+
+    functions: int
+    workers: int
+    port: int | None
+    balancer: Balancing
+
+
+def up(data: Path, parts: Parts, *, progress: Progress) -> int:
     """Run the stack until Ctrl-C."""
-    return _foreground(data, functions, workers, port, progress, None)
+    return _foreground(data, parts, progress, None)
 
 
-def show_demo(data: Path, *, functions: int, workers: int, port: int | None, progress: Progress) -> int:
+def show_demo(data: Path, parts: Parts, *, progress: Progress) -> int:
     """Run the stack with an encoder that publishes a film in a loop, until Ctrl-C."""
     step = demo.Publishing(demo.ensure_clip(data, progress=progress))
-    return _foreground(data, functions, workers, port, progress, step)
+    return _foreground(data, parts, progress, step)
+
+
+def observe_stack(data: Path, *, port: int | None) -> int:
+    """Run Prometheus beside a stack until Ctrl-C."""
+    asyncio.run(observe.run(data, port))
+    return 0
 
 
 def test(node: Node, arguments: list[str]) -> int:
@@ -25,11 +41,9 @@ def test(node: Node, arguments: list[str]) -> int:
     return checks.run(checks.all_checks(node, arguments))
 
 
-def _foreground(
-    data: Path, functions: int, workers: int, port: int | None, progress: Progress, step: foreground.Step | None
-) -> int:
+def _foreground(data: Path, parts: Parts, progress: Progress, step: foreground.Step | None) -> int:
     async def main() -> None:
-        stack = LocalStack(data, functions=functions, workers=workers, port=port, report=progress.note)
+        stack = LocalStack(data, **parts, report=progress.note)
         await foreground.run(stack, progress=progress, then=step)
 
     asyncio.run(main())

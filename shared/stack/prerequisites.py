@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from . import debian, paths
-from .errors import PrerequisitesMissing
+from .errors import CommandFailed, PrerequisitesMissing
 from .progress import Progress
 
 MIN_DESCRIPTORS: Final = 1024
@@ -60,11 +60,18 @@ class Needs:
     chromium: bool = False
     compiler: bool = False
     """A C compiler is put to use where there is one, and not missed where it cannot be installed."""
+    observing: bool = False
+    """So are Prometheus and HAProxy: tests that run them are left out without."""
+    prometheus: bool = False
+    haproxy: bool = False
 
     @classmethod
-    def of_services(cls, data: Path, environ: Mapping[str, str], port: int | None = None) -> "Needs":
+    def of_services(
+        cls, data: Path, environ: Mapping[str, str], port: int | None = None, *, haproxy: bool = False
+    ) -> "Needs":
         """The embedded servers are needed unless the user names others."""
-        return cls(data=data, mongod=not environ.get("MONGODB_URI"), valkey=not environ.get("REDIS_URL"), port=port)
+        mongod, valkey = not environ.get("MONGODB_URI"), not environ.get("REDIS_URL")
+        return cls(data=data, mongod=mongod, valkey=valkey, port=port, haproxy=haproxy)
 
 
 def ensure(needs: Needs, progress: Progress) -> None:
@@ -74,11 +81,18 @@ def ensure(needs: Needs, progress: Progress) -> None:
         PrerequisitesMissing: one line for each thing that is missing.
     """
     missing = list(check(needs))
-    packages = sorted({item.package for item in missing if item.package} | set(_wishes(needs, shutil.which)))
-    if packages and debian.can_install():
-        with progress.stage(f"apt-get install {' '.join(packages)}"):
-            debian.install(packages, log=needs.data / "logs" / "apt.log")
-        missing = list(check(needs))
+    if debian.can_install():
+        log = needs.data / "logs" / "apt.log"
+        if packages := sorted({item.package for item in missing if item.package}):
+            with progress.stage(f"apt-get install {' '.join(packages)}"):
+                debian.install(packages, log=log)
+            missing = list(check(needs))
+        if wishes := sorted(_wishes(needs, shutil.which)):
+            try:
+                with progress.stage(f"apt-get install {' '.join(wishes)}"):
+                    debian.install(wishes, log=log)
+            except CommandFailed as failed:
+                progress.note(f"  what needs {', '.join(wishes)} is left out: {str(failed).splitlines()[0]}")
     if missing:
         raise PrerequisitesMissing("\n".join(item.line() for item in missing))
 
@@ -86,6 +100,8 @@ def ensure(needs: Needs, progress: Progress) -> None:
 def _wishes(needs: Needs, which: Callable[[str], str | None]) -> Iterator[str]:
     if needs.compiler and not any(which(name) for name in COMPILER_NAMES):
         yield from ("gcc", "libc6-dev")
+    if needs.observing:
+        yield from (name for name in ("prometheus", "haproxy") if not _installed(name, which))
 
 
 def check(needs: Needs) -> Iterator[Missing]:
@@ -101,6 +117,10 @@ def check(needs: Needs) -> Iterator[Missing]:
         yield from _port(needs.port)
     if needs.chromium:
         yield from _chromium(shutil.which)
+    if needs.prometheus and not _installed("prometheus", shutil.which):
+        yield Missing("no Prometheus", "apt-get install prometheus", "prometheus")
+    if needs.haproxy and not _installed("haproxy", shutil.which):
+        yield Missing("no HAProxy", "apt-get install haproxy, or leave --balancer out", "haproxy")
 
 
 def raise_descriptor_limit() -> int:
@@ -114,6 +134,11 @@ def raise_descriptor_limit() -> int:
             return soft
         return allowed
     return MAX_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
+
+
+def _installed(name: str, which: Callable[[str], str | None]) -> bool:
+    # Debian puts some programs where only root's PATH leads.
+    return bool(which(name)) or Path("/usr/sbin", name).exists()
 
 
 def _platform(system: str, machine: str) -> Iterator[Missing]:

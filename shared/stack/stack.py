@@ -10,9 +10,8 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
-import msgspec
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 from redis.asyncio import Redis
@@ -20,7 +19,8 @@ from redis.exceptions import RedisError
 
 from shared.security.keys import KeyRing, generate_jwks
 
-from . import embedded, private, probe
+from . import embedded, haproxy, private, probe, targets
+from .endpoint import Endpoint
 from .errors import DataDirectoryBusy, ServiceUnreachable, StackError
 from .ledger import Ledger
 from .ports import free_ports, listen_public
@@ -32,32 +32,15 @@ _USER_SERVER_TIMEOUT_S: Final = 5.0
 _DRAIN_DEADLINE_S: Final = 12.0
 _BALANCER: Final = "balancer"
 
-
-class Endpoint(msgspec.Struct, frozen=True):
-    """A process of ours and where it answers HTTP."""
-
-    name: str
-    port: int
-    socket_port: int = 0
-    """Of a function: where it takes room sockets more cheaply than on `port`."""
-
-    @property
-    def url(self) -> str:
-        """Without a slash at the end."""
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def socket_url(self) -> str:
-        """The same, of `socket_port`."""
-        return f"http://127.0.0.1:{self.socket_port}"
+Balancing = Literal["own", "haproxy"]
 
 
 class LocalStack:
     """Start the parts asked for on free loopback ports, and stop them all at the end of the `async with`.
 
     `functions` and `workers` are counts; with `functions` a balancer listens on `port` (None: 8080 or the next free
-    one). Valkey and mongod are embedded unless `environ` has REDIS_URL or MONGODB_URI; `valkey=False` and
-    `mongod=False` leave them out altogether. `environ` is what the children get, with ours on top.
+    one): our own, or HAProxy. Valkey and mongod are embedded unless `environ` has REDIS_URL or MONGODB_URI;
+    `valkey=False` and `mongod=False` leave them out altogether. `environ` is what the children get, with ours on top.
 
     Use it from the main thread: Linux ends the children when the thread that started them ends.
     """
@@ -69,6 +52,7 @@ class LocalStack:
         functions: int = 0,
         workers: int = 0,
         port: int | None = None,
+        balancer: Balancing = "own",
         valkey: bool = True,
         mongod: bool = True,
         environ: Mapping[str, str] = os.environ,
@@ -82,6 +66,7 @@ class LocalStack:
         self.workers: list[Endpoint] = []
         self._counts = functions, workers
         self._port = port
+        self._balancing = balancer
         self._embed = valkey and not self.redis_url, mongod and not self.mongodb_uri
         self._check_own = valkey and bool(self.redis_url), mongod and bool(self.mongodb_uri)
         self._environ = dict(environ)
@@ -198,9 +183,12 @@ class LocalStack:
         functions, workers = self._counts
         if functions or workers:
             self.jwt_keys = self._keys()
-        ports = iter(free_ports(2 * functions + workers))
-        self.functions = [Endpoint(f"function-{n}", next(ports), next(ports)) for n in range(1, functions + 1)]
-        self.workers = [Endpoint(f"worker-{n}", next(ports)) for n in range(1, workers + 1)]
+        ports = iter(free_ports(3 * functions + 2 * workers))
+        self.functions = [
+            Endpoint(f"function-{n}", next(ports), next(ports), next(ports)) for n in range(1, functions + 1)
+        ]
+        self.workers = [Endpoint(f"worker-{n}", next(ports), 0, next(ports)) for n in range(1, workers + 1)]
+        targets.write(self.data_dir, {"functions": self.functions, "sfu": self.workers})
         specs = [*map(self._function, self.functions), *map(self._worker, self.workers)]
         if functions:
             self._listener = listen_public(self._port)
@@ -218,7 +206,7 @@ class LocalStack:
     def _function(self, endpoint: Endpoint) -> ChildSpec:
         environ = {
             **self._environ,
-            **self._shared_environ(endpoint.name),
+            **self._shared_environ(endpoint.name, endpoint),
             "MONGODB_URI": self.mongodb_uri,
             "HEADRACE_JWT_KEYS": self.jwt_keys,
             # The balancer forwards bytes and says nothing of clients, so limits by address have nothing to go by.
@@ -232,7 +220,7 @@ class LocalStack:
     def _worker(self, endpoint: Endpoint) -> ChildSpec:
         environ = {
             **self._environ,
-            **self._shared_environ(endpoint.name.replace("-", "")),
+            **self._shared_environ(endpoint.name.replace("-", ""), endpoint),
             # A worker only verifies: the private parts stay with those who sign.
             "HEADRACE_JWT_KEYS": KeyRing.from_jwks(self.jwt_keys).public_jwks(),
             "HEADRACE_SFU_CONTROL_HOST": "127.0.0.1",
@@ -242,30 +230,37 @@ class LocalStack:
         }
         return _ours("sfu_fleet", endpoint, environ)
 
-    def _shared_environ(self, instance: str) -> dict[str, str]:
+    def _shared_environ(self, instance: str, endpoint: Endpoint) -> dict[str, str]:
         return {
             "REDIS_URL": self.redis_url,
             "HEADRACE_INSTANCE": instance,
+            "HEADRACE_METRICS_HOST": "127.0.0.1",
+            "HEADRACE_METRICS_PORT": str(endpoint.metrics_port),
             "PYTHONUNBUFFERED": "1",  # or the last words of a process that is killed are lost
         }
 
     def _balancer(self, listener: socket.socket) -> ChildSpec:
         # It gets the listening socket instead of a port: no other program can take the port in between, and while a
         # crashed balancer is restarted connections wait instead of being refused.
-        backends = [
-            part
-            for endpoint in self.functions
-            for part in ("--backend", f"127.0.0.1:{endpoint.port}:{endpoint.socket_port}")
-        ]
-        listen = ("--listen-fd", str(listener.fileno()))
         port = int(listener.getsockname()[1])
+        if self._balancing == "haproxy":
+            config = haproxy.write_config(self.data_dir, listener.fileno(), self.functions)
+            argv: tuple[str, ...] = (haproxy.program(), "-db", "-f", str(config))
+        else:
+            backends = [
+                part
+                for endpoint in self.functions
+                for part in ("--backend", f"127.0.0.1:{endpoint.port}:{endpoint.socket_port}")
+            ]
+            listen = ("--listen-fd", str(listener.fileno()))
+            argv = (sys.executable, "-m", "shared.stack.balancer", *listen, *backends)
 
         async def ready() -> bool:
             return await probe.http_ok(port)
 
         return ChildSpec(
             name=_BALANCER,
-            argv=(sys.executable, "-m", "shared.stack.balancer", *listen, *backends),
+            argv=argv,
             ready=ready,
             environ=self._environ,
             stop_deadline_s=5,

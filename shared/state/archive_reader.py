@@ -33,6 +33,7 @@ class ArchiveReader:
         self._scripts = LogScripts(redis, bounds or Bounds())
         self._archived = self._scripts.load("archived")
         self._rest = load_script(redis, "rest")
+        self._tell_lost = load_script(redis, "tell_lost")
         # Rooms of which this archiver may have read something that it did not get written.
         self._unsettled: set[str] = set()
 
@@ -62,6 +63,10 @@ class ArchiveReader:
         (info,) = room_keys(room, "info")
         found: Any = await self._redis.hget(info, "epoch")
         return found.decode() if found else ""
+
+    async def lost(self, room: str) -> int:
+        """How many events were cut off unarchived since any archiver asked this: each is told once."""
+        return int(await self._tell_lost(keys=room_keys(room, "info"), args=[]))
 
     async def rest(self, room: str) -> bool:
         """Whether the room needs no archiver until it is announced again: all is archived and nobody says anything."""

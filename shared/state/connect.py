@@ -33,8 +33,11 @@ def connect_redis(url: str) -> Redis:
     )
 
 
-def connect_mongodb(uri: str) -> AsyncMongoClient[Document]:
-    """A client for a replica set; one per process. Server selection fails after 3 s rather than the default 30."""
+def connect_mongodb(uri: str, *listeners: Any) -> AsyncMongoClient[Document]:  # noqa: ANN401 - pymongo's own are several
+    """A client for a replica set; one per process. Server selection fails after 3 s rather than the default 30.
+
+    `listeners` are those of `pymongo.monitoring`.
+    """
     return AsyncMongoClient(
         uri,
         serverSelectionTimeoutMS=3000,
@@ -43,6 +46,7 @@ def connect_mongodb(uri: str) -> AsyncMongoClient[Document]:
         maxPoolSize=20,
         tz_aware=True,
         appname="headrace",
+        event_listeners=listeners,
     )
 
 

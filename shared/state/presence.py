@@ -71,6 +71,8 @@ class Audience(NamedTuple):
     messages: int
     epoch: str
     offset: int
+    connections: int
+    """At all processes."""
 
 
 class Person(NamedTuple):
@@ -153,8 +155,8 @@ class Attendance:
                 answer = await self._report(room, "1", len(seats), everything)
             for connection in leaving:
                 state.left.pop(connection, None)
-        viewers, peak, visitors, waiting, messages, epoch, offset = answer
-        return Audience(viewers, peak, visitors, waiting, messages, epoch.decode(), int(offset))
+        viewers, peak, visitors, waiting, messages, epoch, offset, connections = answer
+        return Audience(viewers, peak, visitors, waiting, messages, epoch.decode(), int(offset), connections)
 
     async def people(self, room: str, limit: int = SAMPLE) -> People:
         """How many people are in the room, and a sample of them."""

@@ -183,7 +183,7 @@ async def _restarts(stack: LocalStack) -> float:
     found = 0.0
     async with httpx.AsyncClient() as http:
         for worker in stack.workers:
-            text = (await http.get(f"{worker.url}/metrics")).text
+            text = (await http.get(worker.metrics_url)).text
             found += sum(
                 float(line.split()[1]) for line in text.splitlines() if line.startswith("sfu_ice_restarts_total")
             )

@@ -196,7 +196,6 @@ async def test_the_openapi_document_has_every_route_and_no_internal_one(http: ht
     assert set(document["paths"]) == {
         "/health/live",
         "/health/ready",
-        "/metrics",
         "/v1/guests",
         "/v1/rooms",
         "/v1/rooms/{room_id}",
@@ -230,11 +229,15 @@ async def test_health_says_what_is_up(http: httpx.AsyncClient) -> None:
     }
 
 
-async def test_metrics_count_requests_by_route_and_never_by_what_was_typed(http: httpx.AsyncClient) -> None:
+async def test_metrics_count_requests_by_route_and_never_by_what_was_typed(
+    http: httpx.AsyncClient, stack: LocalStack
+) -> None:
     await http.get("/v1/rooms/secretcode")
     await http.get("/v1/typed-by-somebody")
-    text = (await http.get("/metrics")).text
+    await http.request("TYPEDTOO", "/v1/guests")
+    text = (await http.get(stack.functions[0].metrics_url)).text
     assert 'headrace_http_requests_total{method="GET",route="/v1/rooms/{room_id}",status="404"}' in text
     assert 'route="unmatched"' in text
     assert "secretcode" not in text
     assert "typed-by-somebody" not in text
+    assert "TYPEDTOO" not in text

@@ -332,7 +332,8 @@ async def test_random_frames_from_many_sockets_leave_the_others_unharmed(scene: 
 async def test_a_reader_that_stalls_is_closed_and_slows_nobody(
     scene: Scene, stack: LocalStack, http: httpx.AsyncClient
 ) -> None:
-    before = await _closes(http, CloseCode.TOO_SLOW)
+    url = stack.functions[0].metrics_url
+    before = await _closes(http, url, CloseCode.TOO_SLOW)
     redis = connect_redis(stack.redis_url)
     async with connect(socket_url(scene.one, scene.room), subprotocols=PROTOCOLS, max_queue=1) as stalled:
         await stalled.send(m.encode(m.Join(scene.viewer)))
@@ -343,14 +344,14 @@ async def test_a_reader_that_stalls_is_closed_and_slows_nobody(
             for number in range(800):
                 await log.append(scene.room, [Submission(m.ChatEvent("p", "Loud", number, text), 1_000_000)])
                 await ana.until(lambda number=number: len(ana.chats) == number + 1)  # type: ignore[misc]
-            assert await _closes(http, CloseCode.TOO_SLOW) == before + 1
+            assert await _closes(http, url, CloseCode.TOO_SLOW) == before + 1
         stalled.transport.abort()
     await redis.aclose()
 
 
-async def _closes(http: httpx.AsyncClient, code: CloseCode) -> float:
+async def _closes(http: httpx.AsyncClient, url: str, code: CloseCode) -> float:
     needle = f'headrace_signaling_closes_total{{code="{int(code)}"}} '
-    lines = (await http.get("/metrics")).text.splitlines()
+    lines = (await http.get(url)).text.splitlines()
     return sum(float(line.removeprefix(needle)) for line in lines if line.startswith(needle))
 
 

@@ -182,14 +182,11 @@ async def test_nobody_makes_a_session_in_anothers_name(api: httpx.AsyncClient) -
         assert (response.status_code, response.json()["code"]) == (403, "forbidden")
 
 
-async def test_health_and_metrics_need_no_token(api: httpx.AsyncClient, worker: SfuWorker) -> None:
+async def test_health_needs_no_token(api: httpx.AsyncClient, worker: SfuWorker) -> None:
     del api.headers["authorization"]
     await eventually(lambda: worker.registry.registered, "registration")
     assert (await api.get("/health/live")).status_code == 200
     assert (await api.get("/health/ready")).json() == {"status": "ready"}
-    text = (await api.get("/metrics")).text
-    assert 'sfu_sessions{kind="publish"} 0.0' in text
-    assert "sfu_packets_in_total 0.0" in text
     worker.rooms.draining = True
     assert (await api.get("/health/ready")).status_code == 503
     refused = await api.post("/v1/sessions", json=new("subscribe"), headers={"authorization": f"Bearer {token()}"})

@@ -3,7 +3,8 @@
 -- The first arguments are always the same: candidate for a new epoch, history in events, history in µs, events held
 -- for the archiver (0: there is none), lifetime of the keys in s, and the token of "the archiver knows" or ''.
 -- `info` (hash) has: epoch, last (offset), trimmed (last offset cut off), archived (all up to it are in MongoDB), news
--- (the archiver knows that there is something to read), rests (how often it went to rest), messages, lost.
+-- (the archiver knows that there is something to read), rests (how often it went to rest), messages,
+-- lost (events cut off unarchived), lost_told (of these, those that tell_lost.lua has told).
 
 local HEADER = 6
 

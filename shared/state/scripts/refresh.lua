@@ -7,7 +7,7 @@
 --       without '1': connection, participant of each that left
 --       with '1': connection, participant, name, role, '1' when it counts as a viewer, of each that is there
 -- Returns: {'UNKNOWN'} when the process must say again which seats it has; else
---       viewers, peak, visitors ever, people waiting, messages, epoch or '', last offset
+--       viewers, peak, visitors ever, people waiting, messages, epoch or '', last offset, connections at all processes
 
 local visitors, waiting, lapses, knocks = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local now = now_us()
@@ -41,6 +41,10 @@ end
 expire(KEYS, ARGV[3])
 local viewers, peak = count()
 local facts = redis.call('HMGET', INFO, 'messages', 'epoch', 'last')
+local all = 0
+for _, held in ipairs(redis.call('HVALS', HELD)) do
+    all = all + tonumber(held)
+end
 return {
     viewers,
     peak,
@@ -49,4 +53,5 @@ return {
     tonumber(facts[1] or '0'),
     facts[2] or '',
     facts[3] or '0',
+    all,
 }

@@ -49,10 +49,11 @@ class Worker:
     keeps_alive = True
     joins_at_once = 8
 
-    def __init__(self, http: httpx.AsyncClient, token: Callable[[str, str], str], pid: int) -> None:
+    def __init__(self, http: httpx.AsyncClient, token: Callable[[str, str], str], pid: int, metrics_url: str) -> None:
         self.pids = (pid,)
         self._http = http
         self._token = token
+        self._metrics_url = metrics_url
         self._sessions: dict[Viewer, tuple[str, str, str]] = {}
 
     @classmethod
@@ -76,7 +77,7 @@ class Worker:
                 pid = stack.process(endpoint.name).pid
                 machine.pin(pid, {cores.server})
                 http = await enter(httpx.AsyncClient(base_url=endpoint.url, timeout=30))
-                found.append(cls(http, token, pid))
+                found.append(cls(http, token, pid, endpoint.metrics_url))
             yield found
 
     async def publish(self, peer: Viewer, room: int, *, audio: bool = True, video: str | None = "VP8") -> None:
@@ -111,7 +112,7 @@ class Worker:
 
     async def lag(self) -> Lag:
         """How late its event loop's timers have been so far."""
-        response = await self._http.get("/metrics")
+        response = await self._http.get(self._metrics_url)
         response.raise_for_status()
         samples = [sample for family in text_string_to_metric_families(response.text) for sample in family.samples]
         return Lag({float(sample.labels["le"]): sample.value for sample in samples if sample.name == _LAG})

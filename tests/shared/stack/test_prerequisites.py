@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared.stack import debian, paths, prerequisites
-from shared.stack.errors import PrerequisitesMissing
+from shared.stack.errors import CommandFailed, PrerequisitesMissing
 from shared.stack.prerequisites import Missing, Needs
 from shared.stack.progress import Progress
 
@@ -139,3 +139,25 @@ def test_where_we_may_a_package_is_installed_instead_of_asked_for(
 def test_servers_of_the_users_need_nothing_embedded(tmp_path: Path) -> None:
     needs = Needs.of_services(tmp_path, {"MONGODB_URI": "mongodb://db", "REDIS_URL": ""})
     assert not needs.mongod
+
+
+def test_what_is_only_wished_for_is_left_out_where_it_cannot_be_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(packages: list[str], log: Path) -> None:
+        raise CommandFailed(f"apt-get install {' '.join(packages)} failed; its output: {log}")
+
+    monkeypatch.setattr(debian, "can_install", lambda: True)
+    monkeypatch.setattr(debian, "install", refuse)
+    monkeypatch.setattr(prerequisites, "_installed", lambda *_: False)
+    prerequisites.ensure(Needs(data=tmp_path, mongod=False, observing=True), Progress())
+    assert "what needs haproxy, prometheus is left out" in capsys.readouterr().out
+
+
+def test_observing_without_prometheus_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prerequisites, "_installed", lambda *_: False)
+    needs = Needs(data=tmp_path, mongod=False, prometheus=True, haproxy=True)
+    assert lines(*prerequisites.check(needs)) == [
+        "✗ no Prometheus: apt-get install prometheus",
+        "✗ no HAProxy: apt-get install haproxy, or leave --balancer out",
+    ]

@@ -52,6 +52,18 @@ async def test_viewers_are_counted_over_processes_and_hosts_are_not(one: Attenda
     assert (await two.refresh(ROOM)).viewers == 3
 
 
+async def test_connections_are_counted_over_processes_and_hosts_and_second_tabs_are(
+    one: Attendance, two: Attendance
+) -> None:
+    await one.enter(ROOM, _viewer(1, connection="tab-1"))
+    await two.enter(ROOM, _viewer(1, connection="tab-2"))
+    await two.enter(ROOM, HOST)
+    assert (await one.refresh(ROOM)).connections == 3
+    two.leave(ROOM, "tab-2")
+    assert (await two.refresh(ROOM)).connections == 2
+    assert (await one.refresh(ROOM)).connections == 2
+
+
 async def test_a_person_with_two_connections_is_one_viewer_until_both_are_gone(
     one: Attendance, two: Attendance
 ) -> None:

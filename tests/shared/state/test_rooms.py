@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 
 from shared.protocol.messages import ChatEvent, GiftEvent, StreamEnded, StreamStarted, decode_event
 from shared.stack.stack import LocalStack
+from shared.state.archive_reader import ArchiveReader
 from shared.state.connect import connect_redis
 from shared.state.control import Change, RoomControl
 from shared.state.rooms import HISTORY_EVENTS, RECENT_EVENTS, Appended, Bounds, Outcome, RoomLog, Submission, log_key
@@ -128,6 +129,20 @@ async def test_what_is_not_archived_yet_is_not_cut_until_too_much_waits(redis: R
         await log.append(ROOM, [_message(batch * 100 + n) for n in range(100)])
     assert 1000 <= await redis.xlen(log_key(ROOM)) <= 1100
     assert int(await redis.hget(f"room:{{{ROOM}}}:info", "lost") or 0) >= 300
+
+
+async def test_what_was_cut_unarchived_is_told_once_whoever_asks(redis: Redis) -> None:
+    log = RoomLog(redis, Bounds(events=10, age_s=0, held=100))
+    one, two = ArchiveReader(redis, "one"), ArchiveReader(redis, "two")
+    assert await one.lost(ROOM) == 0
+    for batch in range(4):
+        await log.append(ROOM, [_message(batch * 100 + n) for n in range(100)])
+    lost = int(await redis.hget(f"room:{{{ROOM}}}:info", "lost") or 0)
+    assert lost >= 200
+    assert sorted(await asyncio.gather(one.lost(ROOM), two.lost(ROOM))) == [0, lost]
+    await log.append(ROOM, [_message(n) for n in range(1000, 1201)])
+    assert await two.lost(ROOM) > 0
+    assert await one.lost(ROOM) == 0
 
 
 async def test_a_client_ahead_of_the_log_is_told_of_a_gap(log: RoomLog) -> None:

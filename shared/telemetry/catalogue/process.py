@@ -1,0 +1,96 @@
+"""Metrics of every process of ours, and of the interpreter as prometheus-client measures it."""
+
+from shared.telemetry.metric import Label, Metric
+
+MEMORY_LIMIT = Metric(
+    name="headrace_memory_limit_bytes",
+    kind="gauge",
+    unit="bytes",
+    help="Memory that this process may use: its container's limit, else the machine's memory",
+    question="How near is the process to being killed for its memory?",
+)
+DRAINING = Metric(
+    name="headrace_draining",
+    kind="gauge",
+    help="1 while this process lets its clients move before it stops",
+    question="Is a drop of connections a deployment or an accident?",
+)
+
+CPU_SECONDS = Metric(
+    name="process_cpu_seconds_total",
+    kind="counter",
+    unit="seconds",
+    help="Processor time of the process",
+    question="How much of its core does the process use?",
+)
+RESIDENT_MEMORY = Metric(
+    name="process_resident_memory_bytes",
+    kind="gauge",
+    unit="bytes",
+    help="Memory that the process holds",
+    question="Does it grow without its load growing?",
+)
+_GENERATION = Label("generation", "of the garbage collector", ("0", "1", "2"))
+
+OURS = (MEMORY_LIMIT, DRAINING)
+INTERPRETER = (
+    CPU_SECONDS,
+    RESIDENT_MEMORY,
+    Metric(
+        name="process_virtual_memory_bytes",
+        kind="gauge",
+        unit="bytes",
+        help="Address space of the process",
+        question="Is memory mapped that is never used?",
+    ),
+    Metric(
+        name="process_start_time_seconds",
+        kind="gauge",
+        unit="seconds",
+        help="When the process started, since 1970",
+        question="Was it restarted?",
+    ),
+    Metric(
+        name="process_open_fds",
+        kind="gauge",
+        help="Open file descriptors",
+        question="How near is it to the limit of sockets and files?",
+    ),
+    Metric(
+        name="process_max_fds",
+        kind="gauge",
+        help="File descriptors that may be open",
+        question="Was the limit raised, as it should be?",
+    ),
+    Metric(
+        name="python_info",
+        kind="gauge",
+        help="The interpreter, as labels",
+        question="Which Python runs?",
+        labels=tuple(
+            Label(name, "of the interpreter", at_most=1)
+            for name in ("implementation", "major", "minor", "patchlevel", "version")
+        ),
+    ),
+    Metric(
+        name="python_gc_objects_collected_total",
+        kind="counter",
+        help="Objects that the garbage collector freed",
+        question="Does something make reference cycles?",
+        labels=(_GENERATION,),
+    ),
+    Metric(
+        name="python_gc_objects_uncollectable_total",
+        kind="counter",
+        help="Objects that it could not free",
+        question="Is there a leak that will not go away?",
+        labels=(_GENERATION,),
+    ),
+    Metric(
+        name="python_gc_collections_total",
+        kind="counter",
+        help="Runs of the garbage collector",
+        question="How often does it hold up everything?",
+        labels=(_GENERATION,),
+    ),
+)
