@@ -176,6 +176,8 @@ class Scene:
 async def settled(plane: PacketPlane) -> None:
     """All that was forwarded has been sent."""
     if not isinstance(plane, NativePlane):
+        # With the next turn of the loop.
+        await asyncio.sleep(0)
         return
 
     def done() -> bool:

@@ -10,6 +10,7 @@ from sfu_fleet.congestion.groups import PacketGroups
 from sfu_fleet.congestion.loss_based import LossBased
 from sfu_fleet.congestion.rate_control import RateControl
 from sfu_fleet.congestion.sent import FIRST, SIZE, Departures, SentLog
+from sfu_fleet.congestion.telling import Telling
 from sfu_fleet.congestion.trendline import Signal, Trendline
 from sfu_fleet.transport_feedback import TICKS_PER_REFERENCE
 
@@ -64,6 +65,12 @@ class Controller(Protocol):
     def raise_to(self, bitrate: float) -> None:
         """Take what a probe found for the estimate, where it is more."""
 
+    def attend(self, below: float, every_us: int) -> None:
+        """Which estimates `due` is to let through from now on: see `telling`."""
+
+    def due(self, now_us: int) -> bool:
+        """Whether the estimate is to be told now; then it counts as told."""
+
     def estimate(self) -> Estimate:
         """What is known now."""
 
@@ -79,6 +86,7 @@ class Congestion:
         self._trend = Trendline()
         self._rate = RateControl()
         self._loss = LossBased()
+        self._telling = Telling()
         self._bitrate = self._rate.rate
         self._feedbacks = self._refused = 0
         # The latest number that feedback has spoken of, and when packets came, in ticks of 32 bits; 0: did not come.
@@ -177,6 +185,14 @@ class Congestion:
         self._rate.raise_to(bitrate)
         self._loss.raise_to(bitrate)
         self._combine()
+
+    def attend(self, below: float, every_us: int) -> None:
+        """Which estimates `due` is to let through from now on: see `telling`."""
+        self._telling.attend(below, every_us)
+
+    def due(self, now_us: int) -> bool:
+        """Whether the estimate is to be told now; then it counts as told."""
+        return self._telling.due(self._bitrate, now_us)
 
     @property
     def highest(self) -> int:

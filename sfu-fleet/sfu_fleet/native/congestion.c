@@ -24,6 +24,9 @@ enum {
     PROBE_PACKETS = 4,
 };
 
+/* An estimate that has fallen by this share may be told at once: OVERUSE_FALL of adaptation.py. */
+static const double FALL = 0.03;
+
 /* What Python reads. */
 struct estimate {
     double bitrate, acknowledged, loss;
@@ -62,6 +65,11 @@ struct loss_based {
     int64_t lost, received;
 };
 
+struct telling {
+    double told, below;
+    int64_t told_us, every_us;
+};
+
 struct congestion {
     struct acknowledged acknowledged;
     struct groups groups;
@@ -71,6 +79,7 @@ struct congestion {
     double rtt, bitrate;
     int32_t feedbacks, refused;
     int64_t highest, reference;
+    struct telling telling;
     uint32_t arrivals[SENT_LOG];
 };
 
@@ -392,6 +401,7 @@ struct congestion *congestion_new(void) {
     state->loss.began = -1.0;
     state->rtt = 200.0;
     state->highest = -1;
+    state->telling = (struct telling){0.0, INFINITY, INT64_MIN / 2, 200000};
     return state;
 }
 
@@ -497,6 +507,23 @@ void congestion_raise_to(struct congestion *state, double bitrate) {
     }
     if (0.0 < state->loss.limit && state->loss.limit < bitrate) state->loss.limit = bitrate;
     combine(state);
+}
+
+/* -- telling.py --------------------------------------------------------------------------------------------------- */
+
+void congestion_attend(struct congestion *state, double below, int64_t every_us) {
+    state->telling.below = below;
+    state->telling.every_us = every_us;
+}
+
+int congestion_due(struct congestion *state, int64_t now_us) {
+    struct telling *telling = &state->telling;
+    double bitrate = state->bitrate;
+    int fell = bitrate < telling->told * (1.0 - FALL) && bitrate < telling->below;
+    if (!fell && now_us - telling->told_us < telling->every_us) return 0;
+    telling->told = bitrate;
+    telling->told_us = now_us;
+    return 1;
 }
 
 void congestion_estimate(const struct congestion *state, struct estimate *out) {

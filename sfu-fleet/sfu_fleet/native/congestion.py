@@ -19,6 +19,8 @@ void congestion_note_rtt(struct congestion *, double);
 double congestion_feed(struct congestion *, struct departures *, const char *packet, int size, int64_t now_us);
 double congestion_probed(struct congestion *, struct departures *, int64_t first, int64_t end, int64_t now_us);
 void congestion_raise_to(struct congestion *, double);
+void congestion_attend(struct congestion *, double below, int64_t every_us);
+int congestion_due(struct congestion *, int64_t now_us);
 void congestion_estimate(struct congestion *, struct estimate *);
 int congestion_departed(struct departures *, int64_t now_us, int size);
 void congestion_departed_probe(struct departures *);
@@ -96,6 +98,14 @@ class NativeCongestion:
     def raise_to(self, bitrate: float) -> None:
         """Take what a probe found for the estimate, where it is more."""
         self._lib.congestion_raise_to(self._state, bitrate)
+
+    def attend(self, below: float, every_us: int) -> None:
+        """Which estimates `due` is to let through from now on: see `telling`."""
+        self._lib.congestion_attend(self._state, below, every_us)
+
+    def due(self, now_us: int) -> bool:
+        """Whether the estimate is to be told now; then it counts as told."""
+        return bool(self._lib.congestion_due(self._state, now_us))
 
     def estimate(self) -> Estimate:
         """What is known now."""

@@ -22,21 +22,24 @@ enum {
     SLOT = 2048,        /* longer datagrams are cut by the kernel, and then refused */
     MAX_PACKET = 1900,  /* as in dtls.py */
     BUCKETS = 4096,
-    TOLD_EVERY_US = 200000, /* an estimate, unless it falls */
+    BATCHES_AT_ONCE = 4, /* of nothing but feedback, before Python has its turn */
 };
-
-/* An estimate that has fallen by this share is told at once: OVERUSE_FALL of adaptation.py. */
-static const double FALL = 0.03;
 
 typedef int (*unprotect_function)(void *context, void *packet, int *length);
 
 /* FED: it was feedback, of which nothing need be told; ESTIMATED: it was, and something should. */
 enum outcome { RAW, RTP, RTCP, REFUSED, TOO_LONG, FED, ESTIMATED };
 
-/* What became of a datagram: it lies in the arena as it came (RAW), or decrypted. `peer` is -1 where the address is not
- * known. */
+/* What became of a datagram: it lies in its slot of the arena as it came (RAW), or decrypted. `peer` is -1 where the
+ * address is not known. */
 struct result {
-    int32_t size, peer, outcome;
+    int32_t slot, size, peer, outcome;
+};
+
+/* What was read at once: datagrams, those that were feedback and need no more, results that Python is to look at, and
+ * whether there may be more to read. */
+struct reading {
+    int32_t datagrams, fed, results, more;
 };
 
 struct known {
@@ -49,8 +52,6 @@ struct peer {
     void *context; /* of libsrtp; NULL: nothing is agreed yet */
     struct congestion *congestion; /* NULL: its feedback is Python's */
     const struct departures *departures;
-    double told;
-    int64_t told_us;
 };
 
 struct intake {
@@ -58,6 +59,7 @@ struct intake {
     struct known *buckets[BUCKETS];
     struct peer *peers; /* by number */
     int peer_count;
+    struct reading reading;
     struct result results[BATCH];
     struct sockaddr_storage addresses[BATCH];
     struct mmsghdr messages[BATCH];
@@ -174,8 +176,6 @@ int intake_follow(struct intake *intake, int peer, struct congestion *congestion
     if (!found) return -1;
     found->congestion = congestion;
     found->departures = departures;
-    found->told = 0.0;
-    found->told_us = 0;
     return 0;
 }
 
@@ -189,11 +189,7 @@ static enum outcome feed(struct peer *peer, const uint8_t *data, int size) {
     clock_gettime(CLOCK_MONOTONIC, &clock);
     int64_t now_us = (int64_t)clock.tv_sec * 1000000 + clock.tv_nsec / 1000;
     double bitrate = congestion_feed(peer->congestion, peer->departures, data, size, now_us);
-    if (bitrate <= 0.0) return FED;
-    if (bitrate >= peer->told * (1.0 - FALL) && now_us - peer->told_us < TOLD_EVERY_US) return FED;
-    peer->told = bitrate;
-    peer->told_us = now_us;
-    return ESTIMATED;
+    return bitrate > 0.0 && congestion_due(peer->congestion, now_us) ? ESTIMATED : FED;
 }
 
 /* RFC 7983: SRTP and SRTCP begin with 128 to 191; RFC 5761, section 4: RTCP has packet types 192 to 223. */
@@ -210,9 +206,25 @@ static enum outcome open_packet(struct intake *intake, uint8_t *data, struct res
     return peer->congestion && is_feedback(data, size) ? feed(peer, data, size) : RTCP;
 }
 
-/* Takes what has arrived, without waiting: how many datagrams, whose results, addresses and bytes stay until the next
- * call; 0 for none, else -errno. */
-int intake_read(struct intake *intake, int fd) {
+/* What became of the datagram in a slot. */
+static void take(struct intake *intake, int slot) {
+    const struct msghdr *header = &intake->messages[slot].msg_hdr;
+    struct result result = {slot, (int32_t)intake->messages[slot].msg_len, -1, TOO_LONG};
+    uint8_t key[24];
+    if (!(header->msg_flags & MSG_TRUNC)) {
+        if (!key_of(header->msg_name, header->msg_namelen, key)) {
+            const struct known *known = *place_of(intake, key);
+            if (known) result.peer = known->peer;
+        }
+        result.outcome = open_packet(intake, header->msg_iov->iov_base, &result);
+    }
+    if (result.outcome == FED)
+        intake->reading.fed++;
+    else
+        intake->results[intake->reading.results++] = result;
+}
+
+static int read_batch(struct intake *intake, int fd) {
     for (int i = 0; i < BATCH; i++) {
         intake->messages[i].msg_hdr = (struct msghdr){
             .msg_name = &intake->addresses[i],
@@ -223,20 +235,25 @@ int intake_read(struct intake *intake, int fd) {
     }
     int count = recvmmsg(fd, intake->messages, BATCH, MSG_DONTWAIT, NULL);
     if (count < 0) return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -errno;
-    for (int i = 0; i < count; i++) {
-        struct result *result = &intake->results[i];
-        const struct msghdr *header = &intake->messages[i].msg_hdr;
-        uint8_t key[24];
-        *result = (struct result){(int32_t)intake->messages[i].msg_len, -1, TOO_LONG};
-        if (header->msg_flags & MSG_TRUNC) continue;
-        if (!key_of((void *)&intake->addresses[i], header->msg_namelen, key)) {
-            const struct known *known = *place_of(intake, key);
-            if (known) result->peer = known->peer;
-        }
-        result->outcome = open_packet(intake, intake->vectors[i].iov_base, result);
-    }
+    for (int i = 0; i < count; i++) take(intake, i);
+    intake->reading.datagrams += count;
+    intake->reading.more = count == BATCH;
     return count;
 }
+
+/* Takes what has arrived, without waiting, up to the first batch that Python is to look at: how much that was is in
+ * `intake_reading`, and results, addresses and bytes stay until the next call. 0, or -errno. */
+int intake_read(struct intake *intake, int fd) {
+    intake->reading = (struct reading){0};
+    for (int batches = 0; batches < BATCHES_AT_ONCE; batches++) {
+        int count = read_batch(intake, fd);
+        if (count < 0) return count;
+        if (intake->reading.results || !intake->reading.more) break;
+    }
+    return 0;
+}
+
+const struct reading *intake_reading(const struct intake *intake) { return &intake->reading; }
 
 const struct result *intake_results(const struct intake *intake) { return intake->results; }
 

@@ -7,6 +7,8 @@ elsewhere.
 import asyncio
 import os
 import socket
+import time
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from cffi import FFI  # type: ignore[import-untyped]
@@ -24,6 +26,13 @@ _BATCH: Final = 64
 _SLOT: Final = 2_048
 # Batches of a socket before the event loop's other callbacks have their turn.
 _BATCHES_AT_ONCE: Final = 4
+# A socket that wakes the event loop this often within a window is looked at every so often instead: a thousand viewers'
+# feedback would wake it twenty thousand times a second. It may wake the loop again after so many looks in a row that
+# found next to nothing.
+_WINDOW_S: Final = 0.02
+_WAKE_UPS: Final = 24
+_LOOK_EVERY_S: Final = 0.001
+_LOOKS: Final = 20
 _RAW, _RTP, _RTCP, _REFUSED, _TOO_LONG, _FED, _ESTIMATED = range(7)
 _DROPS: Final = {_REFUSED: "srtp_unprotect", _TOO_LONG: "too_long"}
 
@@ -37,10 +46,65 @@ void intake_forget(struct intake *, const char *address, int size);
 int intake_agree(struct intake *, int peer, void *context);
 int intake_follow(struct intake *, int peer, void *congestion, void *departures);
 int intake_read(struct intake *, int fd);
+struct reading { int32_t datagrams, fed, results, more; };
+const struct reading *intake_reading(const struct intake *);
 const int32_t *intake_results(const struct intake *);
 const char *intake_addresses(const struct intake *);
 const char *intake_arena(const struct intake *);
 """)
+
+
+class _Watch:
+    """Has a socket read when something has arrived: at once, or where that is all the time, every millisecond."""
+
+    def __init__(self, descriptor: int, read: Callable[[], int]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._descriptor = descriptor
+        self._take = read
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+        self._began = 0.0
+        self._wake_ups = self._looks = self._found = 0
+        self._loop.add_reader(descriptor, self._on_readable)
+
+    def close(self) -> None:
+        """Watch no more."""
+        self._closed = True
+        self._loop.remove_reader(self._descriptor)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _on_readable(self) -> None:
+        self._take()
+        self._wake_ups += 1
+        if self._wake_ups < _WAKE_UPS or self._closed:
+            return
+        now = time.monotonic()
+        busy = now - self._began < _WINDOW_S
+        self._began, self._wake_ups = now, 0
+        if busy:
+            self._loop.remove_reader(self._descriptor)
+            self._looks = self._found = 0
+            self._timer = self._loop.call_later(_LOOK_EVERY_S, self._look)
+
+    def _look(self) -> None:
+        self._found += self._take()
+        self._looks += 1
+        if self._closed:
+            return
+        if self._looks == _LOOKS:
+            if self._found < _LOOKS:
+                self._timer = None
+                self._loop.add_reader(self._descriptor, self._on_readable)
+                return
+            self._looks = self._found = 0
+        self._timer = self._loop.call_later(_LOOK_EVERY_S, self._look)
+
+
+def _quadruples(flat: list[int]) -> Iterator[tuple[int, ...]]:
+    """Results as C has them, one by one."""
+    numbers = iter(flat)
+    return zip(numbers, numbers, numbers, numbers, strict=True)
 
 
 class NativeIntake:
@@ -66,12 +130,13 @@ class NativeIntake:
         self._agreed: dict[IceAgent, Inbound] = {}
         # What C feeds, likewise.
         self._followed: dict[IceAgent, NativeCongestion] = {}
-        self._reading: list[int] = []
+        self._reading = self._lib.intake_reading(self._handle)
+        self._watches: list[_Watch] = []
 
     def read(self, sock: socket.socket, receiver: Receiver) -> None:
         """Hand what arrives to the receiver, from now on."""
-        self._reading.append(sock.fileno())
-        asyncio.get_running_loop().add_reader(sock.fileno(), self._on_readable, sock.fileno(), receiver)
+        descriptor = sock.fileno()
+        self._watches.append(_Watch(descriptor, lambda: self._read(descriptor, receiver)))
 
     def learn(self, agent: IceAgent, address: Address) -> None:
         """Packets from this address are this agent's."""
@@ -134,46 +199,45 @@ class NativeIntake:
         """Read no more. Call it before the sockets are closed."""
         if self._handle == ffi.NULL:
             return
-        loop = asyncio.get_running_loop()
-        for descriptor in self._reading:
-            loop.remove_reader(descriptor)
+        for watch in self._watches:
+            watch.close()
+        self._watches.clear()
         self._arena.release()
         self._addresses.release()
         self._lib.intake_close(self._handle)
         self._handle = ffi.NULL
-        self._reading.clear()
 
-    def _on_readable(self, descriptor: int, receiver: Receiver) -> None:
+    def _read(self, descriptor: int, receiver: Receiver) -> int:
+        """Take what has arrived; how many datagrams."""
+        reading, datagrams = self._reading, 0
         for _ in range(_BATCHES_AT_ONCE):
-            count = self._lib.intake_read(self._handle, descriptor)
-            if count < 0:
-                log.debug("socket_error", error=os.strerror(-count))
-                return
-            results = ffi.unpack(self._results, 3 * count)
-            fed = 0
-            for index in range(count):
-                size, peer, outcome = results[3 * index : 3 * index + 3]
-                if outcome == _FED:
-                    fed += 1
-                else:
-                    self._hand_on(receiver, index, size, self._agents[peer] if peer >= 0 else None, outcome)
+            error = self._lib.intake_read(self._handle, descriptor)
+            if error < 0:
+                log.debug("socket_error", error=os.strerror(-error))
+                break
+            datagrams += int(reading.datagrams)
+            if reading.fed:
+                receiver.count_feedback(reading.fed)
+            more = reading.more
+            for slot, size, peer, outcome in _quadruples(ffi.unpack(self._results, 4 * reading.results)):
+                self._hand_on(receiver, slot, size, self._agents[peer] if peer >= 0 else None, outcome)
                 if self._handle == ffi.NULL:
                     # Closed meanwhile: the memory is gone.
-                    return
-            receiver.count_feedback(fed)
-            if count < _BATCH:
-                return
+                    return datagrams
+            if not more:
+                break
+        return datagrams
 
-    def _hand_on(self, receiver: Receiver, index: int, size: int, agent: IceAgent | None, outcome: int) -> None:
+    def _hand_on(self, receiver: Receiver, slot: int, size: int, agent: IceAgent | None, outcome: int) -> None:
         if outcome in _DROPS:
             receiver.refuse(_DROPS[outcome])
         elif outcome == _ESTIMATED and agent is not None:
             receiver.count_feedback(1)
             receiver.receive_estimate(agent)
         elif outcome == _RAW or agent is None:
-            address = address_of(self._addresses[index * SIZE : (index + 1) * SIZE])
+            address = address_of(self._addresses[slot * SIZE : (slot + 1) * SIZE])
             if address is not None:
-                receiver.receive(bytes(self._arena[index * _SLOT : index * _SLOT + size]), address)
+                receiver.receive(bytes(self._arena[slot * _SLOT : slot * _SLOT + size]), address)
         else:
-            data = bytes(self._arena[index * _SLOT : index * _SLOT + size])
+            data = bytes(self._arena[slot * _SLOT : slot * _SLOT + size])
             receiver.receive_opened(data, agent, rtcp=outcome == _RTCP)

@@ -40,7 +40,8 @@ enum {
     RESENDABLE = 1024,     /* of these, what may be asked for again: the replay window of SRTP (RFC 3711, section 3.3.2) */
     MAX_PACKET = 1900,     /* as in dtls.py: a whole Ethernet frame and libsrtp's longest trailer fit */
     SLOT = 2048,
-    ARENA_PACKETS = 512,
+    ARENA = 64 * SLOT,     /* bytes that wait to be sent: few enough to be in the cache still when the kernel copies them */
+    CACHE_LINE = 64,
     MAX_MESSAGES = 128,    /* in one sendmmsg */
     MAX_SEGMENTS = 32,     /* of one train; the kernel's own limit is 64 */
     MAX_TRAIN = 60000,     /* bytes of one train: an IP packet has 65,535 */
@@ -139,6 +140,12 @@ struct job {
     uint8_t data[];
 };
 
+/* Packets to one viewer behind each other in the arena: all as long as the first, but the last may be shorter. */
+struct train {
+    int packets;
+    size_t segment, last;
+};
+
 struct plane {
     int fd, gso, padding, stopping, urgent, queued;
     int64_t window_ns, next_turn_ns; /* the latter 0 when nothing waits for its turn */
@@ -154,9 +161,10 @@ struct plane {
     struct lane *busy;
     struct viewer *behind;
     uint8_t *arena;
-    int arena_used;
+    size_t arena_used;
     struct mmsghdr messages[MAX_MESSAGES];
-    struct iovec vectors[ARENA_PACKETS];
+    struct iovec vectors[MAX_MESSAGES];
+    struct train trains[MAX_MESSAGES];
     union {
         char bytes[CMSG_SPACE(sizeof(uint16_t))];
         struct cmsghdr align;
@@ -182,22 +190,20 @@ static void put32(uint8_t *at, uint32_t value) {
 
 /* -- sending ------------------------------------------------------------------------------------------------------ */
 
-static size_t message_bytes(const struct mmsghdr *message) {
-    size_t bytes = 0;
-    for (size_t i = 0; i < message->msg_hdr.msg_iovlen; i++) bytes += message->msg_hdr.msg_iov[i].iov_len;
-    return bytes;
-}
-
 /* Without trains: where the kernel or the interface would not take one. */
-static void send_one_by_one(struct plane *plane, struct mmsghdr *message) {
-    struct msghdr single = message->msg_hdr;
+static void send_one_by_one(struct plane *plane, int index) {
+    struct msghdr single = plane->messages[index].msg_hdr;
+    struct iovec part = plane->vectors[index];
+    size_t left = part.iov_len, segment = plane->trains[index].segment;
     single.msg_control = NULL;
     single.msg_controllen = 0;
-    single.msg_iovlen = 1;
-    for (size_t i = 0; i < message->msg_hdr.msg_iovlen; i++) {
-        single.msg_iov = &message->msg_hdr.msg_iov[i];
+    single.msg_iov = &part;
+    while (left) {
+        part.iov_len = left < segment ? left : segment;
         plane->totals.system_calls++;
         if (sendmsg(plane->fd, &single, 0) < 0) plane->totals.send_failures++;
+        left -= part.iov_len;
+        part.iov_base = (uint8_t *)part.iov_base + part.iov_len;
     }
 }
 
@@ -234,11 +240,11 @@ static void flush_messages(struct plane *plane) {
         } else if ((errno == EINVAL || errno == EIO || errno == EMSGSIZE || errno == ENOPROTOOPT) &&
                    next->msg_hdr.msg_controllen) {
             if (errno != EMSGSIZE) plane->gso = 0;
-            send_one_by_one(plane, next);
+            send_one_by_one(plane, done);
             done++;
             continue;
         }
-        plane->totals.send_failures += next->msg_hdr.msg_iovlen;
+        plane->totals.send_failures += (uint64_t)plane->trains[done].packets;
         done++;
     }
     plane->message_count = 0;
@@ -309,15 +315,57 @@ static void write_number(struct plane *plane, struct viewer *viewer, const struc
     put16(packet + stored->marks.transport_at, number);
 }
 
-/* Encrypts a packet for a viewer behind what waits in the arena, as a part of the viewer's train where it fits. */
-static int emit(struct plane *plane, struct viewer *viewer, const struct stored *stored, int again,
-                struct mmsghdr **train) {
-    if (plane->arena_used == ARENA_PACKETS || (plane->message_count && plane->fd != viewer->fd)) {
-        flush_messages(plane);
-        *train = NULL;
+/* Puts the encrypted packet behind what waits in the arena into the viewer's train, or at the head of a new one. */
+static void couple(struct plane *plane, const struct viewer *viewer, size_t length, int *train) {
+    struct train *last = *train >= 0 ? &plane->trains[*train] : NULL;
+    if (last && plane->gso && last->packets < MAX_SEGMENTS && last->last == last->segment && length <= last->segment &&
+        plane->vectors[*train].iov_len + length <= MAX_TRAIN) {
+        if (last->packets == 1) {
+            struct msghdr *header = &plane->messages[*train].msg_hdr;
+            header->msg_control = plane->controls[*train].bytes;
+            header->msg_controllen = sizeof plane->controls[*train].bytes;
+            struct cmsghdr *control = CMSG_FIRSTHDR(header);
+            control->cmsg_level = SOL_UDP;
+            control->cmsg_type = UDP_SEGMENT;
+            control->cmsg_len = CMSG_LEN(sizeof(uint16_t));
+            uint16_t segment = (uint16_t)last->segment;
+            memcpy(CMSG_DATA(control), &segment, sizeof segment);
+        }
+        last->packets++;
+        last->last = length;
+        plane->vectors[*train].iov_len += length;
+    } else {
+        uint8_t *packet = plane->arena + plane->arena_used;
+        if (plane->message_count == MAX_MESSAGES) {
+            flush_messages(plane);
+            memmove(plane->arena, packet, length);
+            packet = plane->arena;
+        }
+        int index = *train = plane->message_count++;
+        plane->vectors[index] = (struct iovec){packet, length};
+        plane->trains[index] = (struct train){1, length, length};
+        plane->messages[index].msg_hdr = (struct msghdr){
+            .msg_name = (void *)&viewer->address,
+            .msg_namelen = viewer->address_size,
+            .msg_iov = &plane->vectors[index],
+            .msg_iovlen = 1,
+        };
+        plane->totals.trains++;
     }
+    plane->arena_used += length;
+    plane->totals.bytes_out += (uint64_t)length;
+}
+
+/* Encrypts a packet for a viewer behind what waits in the arena, as a part of the viewer's train where it fits; -1 is no
+ * train yet. */
+static int emit(struct plane *plane, struct viewer *viewer, const struct stored *stored, int again, int *train) {
+    if (plane->arena_used + SLOT > ARENA || (plane->message_count && plane->fd != viewer->fd)) {
+        flush_messages(plane);
+        *train = -1;
+    }
+    if (*train < 0) plane->arena_used = (plane->arena_used + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1);
     plane->fd = viewer->fd;
-    uint8_t *packet = plane->arena + (size_t)plane->arena_used * SLOT;
+    uint8_t *packet = plane->arena + plane->arena_used;
     memcpy(packet, stored->body, stored->size);
     put16(packet + 2, (uint16_t)(stored->sequence + viewer->sequence_offset));
     put32(packet + 4, viewer_timestamp(viewer, stored));
@@ -336,53 +384,7 @@ static int emit(struct plane *plane, struct viewer *viewer, const struct stored 
         plane->totals.protect_failures++;
         return 0;
     }
-    struct iovec *vector = &plane->vectors[plane->arena_used];
-    vector->iov_base = packet;
-    vector->iov_len = (size_t)length;
-    struct mmsghdr *message = *train;
-    int joins = 0;
-    if (message && plane->gso && message->msg_hdr.msg_iovlen < MAX_SEGMENTS) {
-        size_t segment = message->msg_hdr.msg_iov[0].iov_len;
-        size_t last = message->msg_hdr.msg_iov[message->msg_hdr.msg_iovlen - 1].iov_len;
-        /* All segments are equal, but the last may be shorter. */
-        joins = last == segment && (size_t)length <= segment && message_bytes(message) + (size_t)length <= MAX_TRAIN;
-    }
-    if (!joins) {
-        if (plane->message_count == MAX_MESSAGES) {
-            /* What is under construction must move behind the flush. */
-            uint8_t keep[SLOT];
-            memcpy(keep, packet, (size_t)length);
-            flush_messages(plane);
-            packet = plane->arena;
-            memcpy(packet, keep, (size_t)length);
-            vector = &plane->vectors[0];
-            vector->iov_base = packet;
-            vector->iov_len = (size_t)length;
-        }
-        message = &plane->messages[plane->message_count++];
-        memset(message, 0, sizeof *message);
-        message->msg_hdr.msg_name = &viewer->address;
-        message->msg_hdr.msg_namelen = viewer->address_size;
-        message->msg_hdr.msg_iov = vector;
-        message->msg_hdr.msg_iovlen = 1;
-        *train = message;
-        plane->totals.trains++;
-    } else {
-        if (message->msg_hdr.msg_iovlen == 1) {
-            int index = (int)(message - plane->messages);
-            message->msg_hdr.msg_control = plane->controls[index].bytes;
-            message->msg_hdr.msg_controllen = sizeof plane->controls[index].bytes;
-            struct cmsghdr *control = CMSG_FIRSTHDR(&message->msg_hdr);
-            control->cmsg_level = SOL_UDP;
-            control->cmsg_type = UDP_SEGMENT;
-            control->cmsg_len = CMSG_LEN(sizeof(uint16_t));
-            uint16_t segment = (uint16_t)message->msg_hdr.msg_iov[0].iov_len;
-            memcpy(CMSG_DATA(control), &segment, sizeof segment);
-        }
-        message->msg_hdr.msg_iovlen++;
-    }
-    plane->arena_used++;
-    plane->totals.bytes_out += (uint64_t)length;
+    couple(plane, viewer, (size_t)length, train);
     return 1;
 }
 
@@ -429,11 +431,27 @@ static void even_out(struct plane *plane, struct lane *lane, int count) {
     }
 }
 
+static void fetch(const void *memory, size_t bytes) {
+    for (size_t at = 0; at < bytes; at += CACHE_LINE) __builtin_prefetch((const uint8_t *)memory + at, 1);
+}
+
+/* Has the memory of the next viewers fetched while this one's packets are encrypted: with a thousand of them none is in
+ * the cache any more when its turn comes. */
+static void foresee(const struct lane *lane, int index) {
+    if (index + 2 < lane->count) fetch(lane->viewers[index + 2], sizeof(struct viewer));
+    if (index + 1 == lane->count) return;
+    const struct viewer *next = lane->viewers[index + 1];
+    __builtin_prefetch(next->srtp);
+    __builtin_prefetch(next->counters, 1);
+    if (next->departures) departures_prefetch(next->departures);
+}
+
 static void send_pending(struct plane *plane, struct lane *lane, int count) {
     if (plane->gso && plane->padding && lane->count && count > 1) even_out(plane, lane, count);
     for (int v = 0; v < lane->count; v++) {
         struct viewer *viewer = lane->viewers[v];
-        struct mmsghdr *train = NULL;
+        int train = -1;
+        foresee(lane, v);
         if (viewer->departures) plane->now_us = now_ns() / 1000;
         for (int p = 0; p < count; p++) {
             const struct stored *packet = pending_at(lane, p);
@@ -485,7 +503,7 @@ static void flush_lanes(struct plane *plane, int all) {
 /* Sends what is due out of the history; whether the viewer has caught up. */
 static int catch_up(struct plane *plane, struct viewer *viewer, int64_t now) {
     struct lane *lane = viewer->lane;
-    struct mmsghdr *train = NULL;
+    int train = -1;
     plane->now_us = now / 1000;
     if (viewer->next <= lane->highest - HISTORY) viewer->next = lane->highest - HISTORY + 1;
     for (; viewer->next <= lane->highest; viewer->next++) {
@@ -588,7 +606,7 @@ static void take_resend(struct plane *plane, struct job *job) {
         viewer->resend_window_ms = now_ms;
         viewer->resend_budget = RESENDS_PER_SECOND;
     }
-    struct mmsghdr *train = NULL;
+    int train = -1;
     for (int i = 0; i < job->size; i++) {
         uint16_t number;
         memcpy(&number, job->data + 2 * i, sizeof number);
@@ -622,7 +640,7 @@ static void take_probe(struct plane *plane, struct job *job) {
     int64_t latest = latest_sent(viewer), span = latest - viewer->first + 1;
     if (span <= 0) return;
     if (span > PROBE_HISTORY) span = PROBE_HISTORY;
-    struct mmsghdr *train = NULL;
+    int train = -1;
     plane->now_us = now_ns() / 1000;
     viewer->probe_debt += job->size;
     for (int i = 0; i < PROBE_PACKETS && viewer->probe_debt > 0; i++) {
@@ -805,7 +823,7 @@ struct plane *plane_open(int fd, void *protect, int64_t window_ns, int use_gso, 
     plane->window_ns = window_ns;
     plane->padding = padding;
     plane->tail = &plane->head;
-    plane->arena = malloc((size_t)ARENA_PACKETS * SLOT);
+    plane->arena = malloc(ARENA);
     int segment = 0;
     socklen_t size = sizeof segment;
     plane->gso = use_gso && getsockopt(fd, SOL_UDP, UDP_SEGMENT, &segment, &size) == 0;

@@ -49,8 +49,13 @@ class Worker:
     keeps_alive = True
     joins_at_once = 8
 
-    def __init__(self, http: httpx.AsyncClient, token: Callable[[str, str], str], pid: int, metrics_url: str) -> None:
+    def __init__(
+        self, http: httpx.AsyncClient, token: Callable[[str, str], str], pid: int, metrics_url: str, jwks: str = ""
+    ) -> None:
         self.pids = (pid,)
+        self.jwks = jwks
+        # What placement says of a session, where there is any.
+        self.placed: Mapping[str, Any] = {}
         self._http = http
         self._token = token
         self._metrics_url = metrics_url
@@ -77,7 +82,7 @@ class Worker:
                 pid = stack.process(endpoint.name).pid
                 machine.pin(pid, {cores.server})
                 http = await enter(httpx.AsyncClient(base_url=endpoint.url, timeout=30))
-                found.append(cls(http, token, pid, endpoint.metrics_url))
+                found.append(cls(http, token, pid, endpoint.metrics_url, stack.jwt_keys))
             yield found
 
     async def publish(self, peer: Viewer, room: int, *, audio: bool = True, video: str | None = "VP8") -> None:
@@ -110,6 +115,11 @@ class Worker:
         alive = {info["session"] for info in response.json() if info["state"] == "connected"}
         return frozenset(viewer for viewer, (_, _, session) in self._sessions.items() if session in alive)
 
+    @property
+    def url(self) -> str:
+        """Its control API."""
+        return str(self._http.base_url).rstrip("/")
+
     async def lag(self) -> Lag:
         """How late its event loop's timers have been so far."""
         response = await self._http.get(self._metrics_url)
@@ -120,6 +130,7 @@ class Worker:
     async def _create(self, peer: Viewer, name: str, room: int, kind: str, offer: str | None) -> dict[str, Any]:
         self._sessions[peer] = name, f"bench-{room}", ""
         body = {"room": f"bench-{room}", "participant": name, "name": name, "kind": kind, "offer": offer}
+        body |= self.placed
         response = await self._http.post("/v1/sessions", json=body, headers=self._headers(peer))
         response.raise_for_status()
         created: dict[str, Any] = response.json()

@@ -1,5 +1,6 @@
 """The estimator in C against the one in Python: the same packets give the same estimates, to the last bit."""
 
+import math
 import random
 import subprocess
 from functools import cache
@@ -51,6 +52,7 @@ class Both:
         self.python, self.native = Congestion(first), NativeCongestion(first)
         self.departures: Departures = BothLogs(self.python.departures, self.native.departures)
         self.seen: list[Estimate] = []
+        self.told = 0
 
     @property
     def highest(self) -> int:
@@ -66,7 +68,18 @@ class Both:
         bitrate = self.python.feed(packet, now_us)
         assert self.native.feed(packet, now_us).hex() == bitrate.hex()
         self.estimate()
+        self.due(now_us)
         return bitrate
+
+    def attend(self, below: float, every_us: int) -> None:
+        self.python.attend(below, every_us)
+        self.native.attend(below, every_us)
+
+    def due(self, now_us: int) -> bool:
+        due = self.python.due(now_us)
+        assert self.native.due(now_us) is due
+        self.told += due
+        return due
 
     def note_rtt(self, rtt: float) -> None:
         self.python.note_rtt(rtt)
@@ -100,6 +113,7 @@ def test_both_make_the_same_estimates_of_the_same_link(seed: int) -> None:
     flow = Flow(link, target=rng.choice([None, MBIT / 2]), congestion=both)
     for _ in range(20):
         both.note_rtt(rng.uniform(1, 300))
+        both.attend(rng.choice([math.inf, MBIT]), rng.choice([200_000, 1_000_000]))
         first = both.departures.next
         for _ in range(rng.randrange(12)):
             flow.send(rng.randrange(60, 1_400))
@@ -109,6 +123,7 @@ def test_both_make_the_same_estimates_of_the_same_link(seed: int) -> None:
         both.raise_to(both.probed(first, end, round(flow.now * 1e6)))
     assert len({estimate.bitrate for estimate in both.seen}) > 20
     assert both.seen[-1].feedbacks > 100
+    assert 10 < both.told < both.seen[-1].feedbacks
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -84,14 +84,17 @@ int main(int argc, char **argv) {
                     }
                     sendto(sockets[draw(SENDERS)], packet, length, MSG_DONTWAIT, (void *)&here, sizeof here);
                 }
-                int count = intake_read(intake, fd);
-                if (count < 0 || count > BATCH) return 1;
-                read += count;
-                for (int i = 0; i < count; i++) {
+                const struct reading *reading = intake_reading(intake);
+                if (intake_read(intake, fd) || reading->results < 0 || reading->results > BATCH) return 1;
+                if (reading->fed < 0 || reading->datagrams < reading->results + reading->fed) return 1;
+                read += reading->datagrams;
+                fed += reading->fed;
+                for (int i = 0; i < reading->results; i++) {
                     const struct result *result = &intake_results(intake)[i];
+                    if (result->slot < 0 || result->slot >= BATCH || result->outcome == FED) return 1;
                     if (result->size < 0 || (result->size > SLOT && result->outcome != TOO_LONG)) return 1;
                     opened += result->outcome == RTP || result->outcome == RTCP;
-                    fed += result->outcome == FED || result->outcome == ESTIMATED;
+                    fed += result->outcome == ESTIMATED;
                 }
             }
         }
