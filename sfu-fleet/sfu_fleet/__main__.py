@@ -22,6 +22,9 @@ def main() -> int:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             runner.run(run(settings))
+        except SettingsError as error:
+            sys.stderr.write(f"sfu_fleet: {error}\n")
+            return 2
         except OSError as error:
             sys.stderr.write(f"sfu_fleet: {error}\n")
             return 1

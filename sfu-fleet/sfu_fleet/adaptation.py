@@ -207,6 +207,11 @@ class Adaptation:
         return HEADROOM * self._cost(next((index for index in above if index < self._whole), None))
 
     @property
+    def needed(self) -> float:
+        """The bit/s of what was decided last, as a peak of late; 0.0 for nothing."""
+        return self._cost(self.layer)
+
+    @property
     def sound_alone(self) -> bool:
         """Whether the video is away because the way does not carry it."""
         return self._starvation.alone

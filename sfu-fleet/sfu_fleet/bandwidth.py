@@ -5,15 +5,16 @@ from collections.abc import Callable
 
 import msgspec
 
-from sfu_fleet.adaptation import OVERUSE_FALL, Estimate
+from sfu_fleet.adaptation import HEADROOM, Estimate
 from sfu_fleet.congestion.estimator import Controller
 from sfu_fleet.congestion.probing import BURSTS, RESULT_S, ProbeController, ProbeState
+from sfu_fleet.congestion.telling import EVERY_US
 from sfu_fleet.congestion.trendline import Signal
 
 # After so long without feedback REMB counts again.
 FRESH_S = 2.0
-# Feedback comes up to 20 times a second. A fall is told at once, the rest no more often than reports come.
-_TOLD_EVERY_S = 0.2
+# How often an estimate is heard that is more than what is sent, where nothing more is wanted.
+_EVERY_US_AT_EASE = 1_000_000
 # By then the last burst of a probe has left.
 _SENT_AFTER_S = 0.02
 
@@ -52,8 +53,7 @@ class Bandwidth:
         self.controller = controller
         self._send_burst = send_burst
         self._prober = ProbeController(now)
-        self._heard_at = self._told_at = float("-inf")
-        self._told = 0
+        self._heard_at = float("-inf")
         self._remb: int | None = None
         self._rtt_ms: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -69,13 +69,11 @@ class Bandwidth:
 
     def on_feedback(self, packet: bytes, now: float) -> Estimate | None:
         """Take a packet of feedback; an estimate, where it is time for one."""
-        controller = self.controller
-        if controller is None or not (bitrate := int(controller.feed(packet, int(now * 1e6)))):
+        controller, now_us = self.controller, int(now * 1e6)
+        if controller is None or not controller.feed(packet, now_us):
             return None
-        if bitrate >= self._told * (1 - OVERUSE_FALL) and now - self._told_at < _TOLD_EVERY_S:
-            self._heard_at = now
-            return None
-        return self.fed(now)
+        self._heard_at = now
+        return self.fed(now) if controller.due(now_us) else None
 
     def fed(self, now: float) -> Estimate | None:
         """The controller has had feedback, by `on_feedback` or by a native intake, and an estimate is due."""
@@ -86,7 +84,6 @@ class Bandwidth:
         if self._end and (controller.highest >= self._end - 1 or now - self._probed_at > RESULT_S):
             self._measure(controller, now)
         bitrate = controller.estimate().bitrate
-        self._told, self._told_at = bitrate, now
         return Estimate(now, bitrate, probing=self._send_burst is not None and self._prober.conclusive)
 
     def on_round_trip(self, rtt_ms: float) -> None:
@@ -95,15 +92,23 @@ class Bandwidth:
         if self.controller is not None:
             self.controller.note_rtt(rtt_ms)
 
-    def look(self, now: float, wanted: float) -> None:
-        """Probe, where more is wanted than is known to be there. `wanted` is in bit/s, 0.0 for nothing."""
+    def look(self, now: float, wanted: float, needed: float) -> None:
+        """Probe, where more is wanted than is known to be there; hear of the estimate as often as it matters.
+
+        `wanted` and `needed`, for what is sent, are in bit/s; 0.0 for nothing.
+        """
         controller, send_burst = self.controller, self._send_burst
-        if controller is None or send_burst is None or not self._is_fresh(now):
+        if controller is None or not self._is_fresh(now):
             return
         if self._end and now - self._probed_at > RESULT_S:
             self._measure(controller, now)
-        probe = self._prober.look(now, wanted, controller.estimate())
-        if probe is None:
+        known, enough = controller.estimate(), HEADROOM * needed
+        if wanted > 0.0 or known.bitrate < enough:
+            controller.attend(float("inf"), EVERY_US)
+        else:
+            controller.attend(enough, _EVERY_US_AT_EASE)
+        probe = self._prober.look(now, wanted, known) if send_burst is not None else None
+        if probe is None or send_burst is None:
             return
         loop = asyncio.get_running_loop()
         self._first = controller.departures.next

@@ -1,5 +1,6 @@
 """The control API: how functions create, answer, watch and end the sessions of this worker."""
 
+import random
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -10,7 +11,11 @@ from litestar.params import FromPath, JSONBody
 from litestar.response import Stream
 
 from sfu_fleet import trickle
-from sfu_fleet.errors import Forbidden, Malformed, SfuError, Unauthorized, UnknownSession
+from sfu_fleet.cascade.contract import Elsewhere, Fed, FeedRequest, Parent
+from sfu_fleet.cascade.room_info import RoomInfo, room_info
+from sfu_fleet.cascade.upstream import Origin, Upstreams
+from sfu_fleet.drain import Drain, Progress
+from sfu_fleet.errors import AtCapacity, Forbidden, Malformed, SfuError, Unauthorized, UnknownSession
 from sfu_fleet.metrics import Metrics
 from sfu_fleet.recording.ranges import UnsatisfiableRangeError, parse_range
 from sfu_fleet.recording.recordings import Recordings
@@ -18,6 +23,7 @@ from sfu_fleet.recording.writer import Limits
 from sfu_fleet.registry import Registry
 from sfu_fleet.rooms import Rooms
 from sfu_fleet.session import SessionInfo
+from shared.placement.records import Explanation
 from shared.protocol.messages import QualityNotice
 from shared.security.tokens import AUDIENCE_SFU, Claims, Grant, TokenError, Tokens
 from shared.state.recordings import Recording
@@ -27,14 +33,34 @@ MAX_BODY_BYTES = 128 * 1024
 _MAX_NAME = 200
 
 
+class Source(msgspec.Struct, frozen=True):
+    """Another worker, to pull a room from: its id, its control API, address and port of its media socket."""
+
+    id: str
+    url: str
+    media: str
+
+
 class NewSession(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
-    """Body of POST /v1/sessions. `offer` is required to publish; to subscribe it makes the worker answer."""
+    """Body of POST /v1/sessions. `offer` is required to publish; to subscribe it makes the worker answer.
+
+    `token` is the fencing token of the room's origin, 0 where placement was not asked. For a publisher this worker is
+    the origin, and `continues` names the session in whose place the stream goes on, if it does. A viewer's session
+    comes with why it is here, and where this worker is not the origin, with `origin`, `parent`, whom to pull the room
+    from, and `relay`, the bearer token that allows it.
+    """
 
     room: str
     kind: Literal["publish", "subscribe"]
     participant: str
     name: str
     offer: str | None = None
+    token: Annotated[int, msgspec.Meta(ge=0)] = 0
+    continues: str = ""
+    origin: Source | None = None
+    parent: Source | None = None
+    relay: str = ""
+    placement: Explanation | None = None
 
 
 class Created(msgspec.Struct, frozen=True):
@@ -95,6 +121,10 @@ class Services(msgspec.Struct, frozen=True):
     metrics: Metrics
     tokens: Tokens
     recordings: Recordings
+    upstreams: Upstreams
+    drain: Drain
+    relay_address: str
+    relay_port: int
 
 
 class NewRecording(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
@@ -119,16 +149,20 @@ def provide_caller(request: Request[Any, Any, Any], state: AppState) -> Claims:
     Raises:
         Unauthorized: there is no bearer token, or it is not for us.
     """
+    claims = _caller(request, state)
+    if Grant.CONTROL not in claims.grants:
+        raise Unauthorized("the token does not grant control")
+    return claims
+
+
+def _caller(request: Request[Any, Any, Any], state: AppState) -> Claims:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         raise Unauthorized("a bearer token is required")
     try:
-        claims = _services(state).tokens.verify(token.strip(), audience=AUDIENCE_SFU)
+        return _services(state).tokens.verify_once(token.strip(), audience=AUDIENCE_SFU)
     except TokenError as error:
         raise Unauthorized(str(error)) from None
-    if Grant.CONTROL not in claims.grants:
-        raise Unauthorized("the token does not grant control")
-    return claims
 
 
 def _owned(state: AppState, session: str, caller: Claims) -> Rooms:
@@ -172,10 +206,17 @@ async def create_session(
         if data.kind == "publish":
             if data.offer is None:
                 raise Malformed("publish needs an offer")
-            publisher = services.rooms.publish(data.room, data.participant, data.name, data.offer)
+            publisher = services.rooms.publish(
+                data.room, data.participant, data.name, data.offer, data.token, continues=data.continues
+            )
             created = Created(publisher.id, publisher.agreement.sdp, publisher.etag)
         else:
+            if data.origin is not None and data.parent is not None:
+                origin = Origin(Parent(data.origin.id, data.origin.url), data.token)
+                parent = Parent(data.parent.id, data.parent.url)
+                await services.upstreams.have(data.room, origin, parent, data.relay)
             subscriber = services.rooms.subscribe(data.room, data.participant, data.name, data.offer, caller.tier)
+            subscriber.placement = data.placement
             created = Created(subscriber.id, subscriber.sdp, subscriber.etag)
     except SfuError as error:
         services.metrics.refused.labels(error.code).inc()
@@ -224,6 +265,41 @@ async def fit_viewport(
 async def delete_session(session: FromPath[str], state: AppState, caller: NamedDependency[Claims]) -> None:
     """End a session."""
     _owned(state, session, caller).hang_up(session)
+
+
+@post("/v1/rooms/{room:str}/feeds")
+async def create_feed(
+    request: Request[Any, Any, Any], room: FromPath[str], data: JSONBody[FeedRequest], state: AppState
+) -> Response[Fed | Elsewhere]:
+    """Feed an edge (201); or name those who may, where there is no room for another one (300)."""
+    services = _services(state)
+    caller = _caller(request, state)
+    if Grant.RELAY not in caller.grants or caller.room != room:
+        raise Forbidden("the token does not grant to have this room's stream")
+    try:
+        feed, depth = services.rooms.feed(room, data)
+    except SfuError as error:
+        services.metrics.refused.labels(error.code).inc()
+        others = services.rooms.edges_of(room, but=data.worker) if isinstance(error, AtCapacity) else []
+        if not others:
+            raise
+        return Response(Elsewhere(tuple(random.sample(others, min(2, len(others))))), status_code=300)
+    fed = feed.answer(services.relay_address, services.relay_port, depth)
+    headers = {"Location": f"/v1/rooms/{room}/feeds/{feed.id}"}
+    return Response(fed, status_code=201, headers=headers)
+
+
+@get("/v1/drain")
+async def drain_progress(state: AppState, caller: NamedDependency[Claims]) -> Progress:  # noqa: ARG001 - must be one
+    """How far a drain is, if there is one."""
+    return _services(state).drain.progress
+
+
+@get("/v1/rooms")
+async def list_rooms(state: AppState, caller: NamedDependency[Claims]) -> list[RoomInfo]:  # noqa: ARG001 - must be one
+    """The rooms that this worker serves: from where, for whom, and what becomes of them at the edges behind it."""
+    rooms = _services(state).rooms.rooms()
+    return [room_info(room) for room in rooms if room.source is not None]
 
 
 @post("/v1/rooms/{room:str}/recording")
@@ -291,6 +367,16 @@ async def list_sessions(state: AppState, caller: NamedDependency[Claims]) -> lis
     return _services(state).rooms.infos()
 
 
+@get("/v1/sessions/{session:str}")
+async def read_session(
+    session: FromPath[str],
+    state: AppState,
+    caller: NamedDependency[Claims],  # noqa: ARG001 - must be one
+) -> SessionInfo:
+    """Show a session."""
+    return _services(state).rooms.find(session).info()
+
+
 @get("/health/live")
 async def live() -> dict[str, str]:
     """This process can run code; nothing else is asked here."""
@@ -322,6 +408,10 @@ def build_app(services: Services) -> Litestar:
             fit_viewport,
             delete_session,
             list_sessions,
+            create_feed,
+            list_rooms,
+            drain_progress,
+            read_session,
             start_recording,
             stop_recording,
             list_recordings,

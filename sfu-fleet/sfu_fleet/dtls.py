@@ -5,12 +5,14 @@ changes it.
 """
 
 import asyncio
+import secrets
 from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Any, Final, cast
 
 import msgspec
 from aiortc.rtcdtlstransport import (
+    SRTP_AEAD_AES_256_GCM,
     RTCCertificate,
     RTCDtlsFingerprint,
     RTCDtlsParameters,
@@ -69,6 +71,18 @@ class SrtpKeys(msgspec.Struct, frozen=True):
     outbound: bytes
 
 
+def random_keys() -> SrtpKeys:
+    """Keys for a peer that is told them otherwise than by a handshake: AES-256-GCM (RFC 7714)."""
+    length = SRTP_AEAD_AES_256_GCM.key_length + SRTP_AEAD_AES_256_GCM.salt_length
+    name = SRTP_AEAD_AES_256_GCM.openssl_profile.decode()
+    return SrtpKeys(
+        SRTP_AEAD_AES_256_GCM.libsrtp_profile,
+        name,
+        inbound=secrets.token_bytes(length),
+        outbound=secrets.token_bytes(length),
+    )
+
+
 class DtlsState(Enum):
     """What the owner of a handshake is told."""
 
@@ -77,18 +91,18 @@ class DtlsState(Enum):
     FAILED = "failed"
 
 
-class _Scratch:
-    """The memory in which libsrtp works: packets of all sessions pass through it one after the other."""
+class Memory:
+    """Memory for packets that are encrypted where they lie: `view` to write them, `address` for C."""
 
-    def __init__(self) -> None:
-        self.cdata: Final = ffi.new("unsigned char[]", _BUFFER)
+    def __init__(self, size: int) -> None:
+        self.cdata: Final = ffi.new("unsigned char[]", size)
         self.view: Final = memoryview(ffi.buffer(self.cdata))
-        self.length: Final = ffi.new("int *")
+        self.address: Final = int(ffi.cast("uintptr_t", self.cdata))
 
 
-_SCRATCH = _Scratch()
-SCRATCH_VIEW: Final = _SCRATCH.view
-"""The forwarder writes a packet here, then calls `Outbound.protect_scratch`: no copy in between."""
+# Where libsrtp works, one packet after the other, and the length that it reads and writes.
+_SCRATCH = Memory(_BUFFER)
+_LENGTH: Final = ffi.new("int *")
 
 
 PROTECT: Final = int(ffi.cast("uintptr_t", ffi.addressof(lib, "srtp_protect")))
@@ -128,17 +142,18 @@ class Outbound:
         self._session = _session(keys.profile, keys.outbound, Policy.SSRC_ANY_OUTBOUND)
         self._handle = self._session._srtp[0]  # noqa: SLF001
 
-    def protect_scratch(self, length: int) -> int:
-        """Encrypt the RTP packet that lies in the scratch memory; its new length.
+    def protect_in(self, memory: Memory, place: int, length: int) -> int:
+        """Encrypt the RTP packet that lies in the memory from `place` on; its new length. There must be room for it.
 
         Raises:
             SrtpError: libsrtp refused it, for instance because its sequence number is far in the past.
         """
-        _SCRATCH.length[0] = length
-        status = lib.srtp_protect(self._rtp_handle, _SCRATCH.cdata, _SCRATCH.length)
+        held = _LENGTH
+        held[0] = length
+        status = lib.srtp_protect(self._rtp_handle, memory.cdata + place, held)
         if status:
             raise SrtpError(ERRORS[status])
-        return int(_SCRATCH.length[0])
+        return int(held[0])
 
     def protect_rtcp(self, data: bytes) -> bytes:
         """Encrypt an RTCP compound."""
@@ -182,11 +197,11 @@ def _run(function: Callable[..., int], handle: Any, data: bytes) -> bytes:  # no
     if size > MAX_PACKET:
         raise SrtpError("packet is too long")
     _SCRATCH.view[:size] = data
-    _SCRATCH.length[0] = size
-    status = function(handle, _SCRATCH.cdata, _SCRATCH.length)
+    _LENGTH[0] = size
+    status = function(handle, _SCRATCH.cdata, _LENGTH)
     if status:
         raise SrtpError(ERRORS[status])
-    return bytes(_SCRATCH.view[: _SCRATCH.length[0]])
+    return bytes(_SCRATCH.view[: _LENGTH[0]])
 
 
 class Certificate:

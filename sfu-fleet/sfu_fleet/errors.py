@@ -127,3 +127,27 @@ class EtagMismatch(SfuError):  # noqa: N818 - the term of the control API
     code = "etag_mismatch"
     status = 412
     title = "The ICE session is another one"
+
+
+class Fenced(SfuError):  # noqa: N818 - the term of the control API
+    """The room's origin is another worker by now, under a later lease."""
+
+    code = "fenced"
+    status = 409
+    title = "The room's origin is another worker"
+
+
+class TooDeep(SfuError):  # noqa: N818 - the term of the control API
+    """The worker is an edge that may not have edges of its own."""
+
+    code = "too_deep"
+    status = 409
+    title = "This worker is too far from the publisher"
+
+
+class Unreachable(SfuError):  # noqa: N818 - the state, as operators call it
+    """Another worker cannot be reached, or no worker that has the stream."""
+
+    code = "unreachable"
+    status = 503
+    title = "The room's stream cannot be had at the moment"

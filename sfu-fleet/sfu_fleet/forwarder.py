@@ -36,14 +36,15 @@ import asyncio
 import secrets
 import time
 from collections.abc import Iterable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from sfu_fleet import picture_ids, rtp
 from sfu_fleet.congestion.estimator import Congestion, Controller
 from sfu_fleet.congestion.sent import Departures
-from sfu_fleet.dtls import MAX_PACKET, SCRATCH_VIEW, SrtpError
+from sfu_fleet.datagrams import datagrams
+from sfu_fleet.dtls import MAX_PACKET, SrtpError
 from sfu_fleet.haste import Haste
 from sfu_fleet.ice import MediaSocket
 from sfu_fleet.metrics import Metrics
@@ -51,7 +52,7 @@ from sfu_fleet.packet_format import PacketFormat
 from sfu_fleet.picture_ids import NO_SHIFT, Marks, Shift
 from sfu_fleet.rtp import RtpPacket
 from sfu_fleet.rtx import RetransmissionStream
-from sfu_fleet.transport import Transport
+from sfu_fleet.transport import PeerTransport
 
 # A power of two: what a track remembers, if it came since its latest keyframe.
 HISTORY_SIZE = 4_096
@@ -64,6 +65,8 @@ RESENDS_PER_SECOND = 400
 # A probe sends the latest packets again, these more than once if it must, and no more than so many in a burst.
 PROBE_HISTORY = 16
 PROBE_PACKETS = 32
+# Packets of a track that may wait for the others of one turn of the loop.
+WAITING = 64
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -121,7 +124,7 @@ class DownTrack:
         "transport",
     )
 
-    def __init__(self, transport: Transport, ssrc: int, packet_format: PacketFormat) -> None:
+    def __init__(self, transport: PeerTransport, ssrc: int, packet_format: PacketFormat) -> None:
         self.transport = transport
         self.ssrc = ssrc
         self.format = packet_format
@@ -252,19 +255,35 @@ class PacketPlane(Protocol):
         """Send no more."""
 
 
+class _Waiting(NamedTuple):
+    """A packet with its place on the track's timeline; whether a viewer may begin with it."""
+
+    packet: RtpPacket
+    sequence: int
+    timestamp: int
+    may_start: bool
+
+
 class PythonPlane:
-    """The packet plane in Python, on the event loop's thread."""
+    """The packet plane in Python, on the event loop's thread.
+
+    What is forwarded waits until the loop has handed in all that it has read: packets to one viewer are then one train
+    (`datagrams`). Whatever else is asked for comes behind what waits.
+    """
 
     def __init__(self, media_socket: MediaSocket, metrics: Metrics) -> None:
-        self._send = media_socket.send
+        self._datagrams = datagrams(media_socket)
         self._metrics = metrics
         self._traffic = metrics.traffic
         # Those who catch up, with when they began.
         self._behind: dict[DownTrack, tuple[Track, float]] = {}
         self._pace: asyncio.TimerHandle | None = None
+        self._waiting: dict[Track, list[_Waiting]] = {}
+        self._soon: asyncio.Handle | None = None
 
     def attach(self, track: Track, down: DownTrack, splice: Splice | None = None) -> None:
         """Let a viewer have a track."""
+        self._send_waiting()
         if splice is not None:
             down.join(splice, track.highest)
         down.numbers.clear()
@@ -276,6 +295,7 @@ class PythonPlane:
 
     def detach(self, track: Track, down: DownTrack) -> Position | None:
         """Stop sending a track to a viewer."""
+        self._send_waiting()
         self._behind.pop(down, None)
         down.next = -1
         viewers = track.viewers.get(down.format, [])
@@ -286,35 +306,65 @@ class PythonPlane:
         return track.position(down)
 
     def forward(self, track: Track, packet: RtpPacket, sequence: int, timestamp: int, *, keyframe: bool) -> None:
-        """Send a packet to all viewers of a track."""
+        """Send a packet to all viewers of a track, together with what else the loop has read already."""
         if not track.remember(sequence, timestamp, packet, keyframe=keyframe):
             self._metrics.drop("late")
             return
-        may_start = keyframe or not track.starts_at_keyframe
-        for packet_format, viewers in track.viewers.items():
-            body, payload_size = packet_format.apply(packet)
+        if not track.viewers:
+            return
+        waiting = self._waiting.setdefault(track, [])
+        waiting.append(_Waiting(packet, sequence, timestamp, keyframe or not track.starts_at_keyframe))
+        if len(waiting) == WAITING:
+            self._send_waiting()
+        elif self._soon is None:
+            self._soon = asyncio.get_running_loop().call_soon(self._send_waiting)
+
+    def _send_waiting(self) -> None:
+        """Send what has been forwarded: to one viewer after the other all that is theirs."""
+        if self._soon is None and not self._waiting:
+            return
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
+        waiting, self._waiting = self._waiting, {}
+        for track, packets in waiting.items():
+            for packet_format, viewers in track.viewers.items():
+                self._send_to_all(track, packet_format, viewers, packets)
+        self._flush()
+
+    def _send_to_all(
+        self, track: Track, packet_format: PacketFormat, viewers: list[DownTrack], packets: list["_Waiting"]
+    ) -> None:
+        written: list[tuple[_Waiting, bytes, int, int]] = []
+        for waiting in packets:
+            body, payload_size = packet_format.apply(waiting.packet)
             if len(body) > MAX_PACKET:
                 self._metrics.drop("too_long")
-                continue
-            transport_at = packet_format.transport_at(body)
-            shifted: dict[Shift, bytes] = {}
-            for down in viewers:
+            else:
+                written.append((waiting, body, payload_size, packet_format.transport_at(body)))
+        shifted: dict[Shift, list[bytes]] = {NO_SHIFT: [body for _, body, _, _ in written]}
+        for down in viewers:
+            bodies = shifted.get(down.shift)
+            if bodies is None:
+                bodies = shifted[down.shift] = [
+                    self._shift(track, down.shift, waiting.packet, body) for waiting, body, _, _ in written
+                ]
+            for (waiting, _, payload_size, transport_at), body in zip(written, bodies, strict=True):
+                sequence = waiting.sequence
                 if down.first < 0:
-                    if not may_start:
+                    if not waiting.may_start:
                         continue
                     down.begin(sequence)
                 elif sequence < down.first or 0 <= down.next <= sequence:
                     # Before it began; or it catches up, and this one's turn will come.
                     continue
-                content = body if down.shift is NO_SHIFT else shifted.get(down.shift)
-                if content is None:
-                    content = shifted[down.shift] = self._shift(track, down.shift, packet, body)
-                if self._transmit(down, content, sequence, timestamp, transport_at):
+                if self._transmit(down, body, sequence, waiting.timestamp, transport_at):
                     down.counters.packets += 1
                     down.counters.octets += payload_size
 
     def resend(self, track: Track, down: DownTrack, sequences: Iterable[int], now: float) -> int:
         """Send packets again that a viewer misses."""
+        self._send_waiting()
         if now - down.resend_window >= 1.0:
             down.resend_window, down.resend_budget = now, RESENDS_PER_SECOND
         sent = 0
@@ -336,10 +386,12 @@ class PythonPlane:
                 self._traffic.packets_resent += 1
                 down.counters.resent += 1
                 sent += 1
+        self._flush()
         return sent
 
     def probe(self, track: Track, down: DownTrack, size: int) -> None:
         """Send a burst of a probe."""
+        self._send_waiting()
         # Who catches up has not had all yet.
         latest = down.next - 1 if down.next >= 0 else track.highest
         if down.departures is None or down.rtx is None or not 0 <= down.first <= latest:
@@ -353,6 +405,7 @@ class PythonPlane:
             if entry is not None and (sent := self._again(track, down, entry)):
                 down.probe_debt -= sent
                 self._traffic.packets_probed += 1
+        self._flush()
         down.probe_debt = min(0, down.probe_debt)
         down.departures.probed()
 
@@ -361,14 +414,26 @@ class PythonPlane:
         return Congestion()
 
     def close(self) -> None:
-        """Send no more."""
+        """Send what waits, and no more."""
+        self._send_waiting()
         self._behind.clear()
         if self._pace is not None:
             self._pace.cancel()
             self._pace = None
 
+    def _flush(self) -> None:
+        dropped = self._datagrams.flush()
+        if dropped:
+            # The send buffer is full, or there is no route. Loss is what RTCP is there to repair.
+            self._traffic.send_failures += dropped
+            self._traffic.packets_out -= dropped
+
     def _catch_up(self, down: DownTrack) -> None:
         """Send what is due out of the past; what is missing there may come yet, and is then sent at once."""
+        self._send_past(down)
+        self._flush()
+
+    def _send_past(self, down: DownTrack) -> None:
         track, began = self._behind[down]
         elapsed = asyncio.get_running_loop().time() - began
         down.next = max(down.next, track.highest - HISTORY_SIZE + 1)
@@ -391,6 +456,7 @@ class PythonPlane:
         del self._behind[down]
 
     def _catch_up_all(self) -> None:
+        self._send_waiting()
         self._pace = None
         for down in list(self._behind):
             self._catch_up(down)
@@ -426,24 +492,25 @@ class PythonPlane:
         outbound, address = down.transport.outbound, down.transport.agent.remote
         if outbound is None or address is None:
             return False
-        size = len(body)
-        SCRATCH_VIEW[:size] = body
+        size, outgoing = len(body), self._datagrams
+        view, place = outgoing.view, outgoing.place()
+        view[place : place + size] = body
         rtp.IDENTITY.pack_into(
-            SCRATCH_VIEW,
-            2,
+            view,
+            place + 2,
             (sequence + down.sequence_offset) & 0xFFFF if rtx is None else rtx.next_number(),
             (down.timestamp(sequence, timestamp) + down.timestamp_offset) & 0xFFFFFFFF,
             down.ssrc if rtx is None else rtx.ssrc,
         )
         if transport_at and down.departures is not None:
             number = _transport_number(down, down.departures, sequence, size)
-            SCRATCH_VIEW[transport_at : transport_at + 2] = number.to_bytes(2, "big")
+            view[place + transport_at : place + transport_at + 2] = number.to_bytes(2, "big")
         try:
-            length = outbound.protect_scratch(size)
+            length = outgoing.add(outbound, size, address)
         except SrtpError:
             self._metrics.drop("srtp_protect")
             return False
-        if not self._send(SCRATCH_VIEW[:length], address):
+        if not length:
             return False
         self._traffic.packets_out += 1
         self._traffic.bytes_out += length

@@ -228,6 +228,16 @@ class MediaSocket(asyncio.DatagramProtocol):
         """Answer checks for this agent from now on."""
         self._by_ufrag[agent.credentials.ufrag] = agent
 
+    def assume(self, agent: IceAgent, address: Address) -> None:
+        """An agent's packets come from this address and go there: another worker's, which has told us so itself.
+
+        Raises:
+            OSError: the address stands for somebody else, or no socket of ours reaches it.
+        """
+        if self.descriptor(address) is None or not self._is_free(address, agent):
+            raise OSError(errno.EADDRINUSE, f"{address[0]} cannot be had")
+        self._learn(agent, address, nominated=True)
+
     def restart(self, agent: IceAgent) -> None:
         """Give an agent new credentials. Its packets go where they went until a check with these has come."""
         if agent.retiring is not None:

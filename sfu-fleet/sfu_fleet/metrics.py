@@ -11,8 +11,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from shared.telemetry import own_use
 from shared.telemetry.catalogue import media, process
-from shared.telemetry.exposition import memory_limit
 from shared.telemetry.metric import counter, gauge, histogram
 
 
@@ -77,6 +77,9 @@ class Metrics(Collector):
         self.restarts = counter(media.RESTARTS, made)
         self.handshake_failures = counter(media.HANDSHAKE_FAILURES, made)
         self.sessions_ended = counter(media.SESSIONS_ENDED, made)
+        self.links = counter(media.LINKS, made)
+        self.orphans = counter(media.ORPHANS, made)
+        self.moves = counter(media.MOVES, made)
         self.layer_decisions = counter(media.LAYER_DECISIONS, made)
         self.refused = counter(media.REFUSED, made)
         self.loop_lag = histogram(media.LOOP_LAG, made)
@@ -93,7 +96,7 @@ class Metrics(Collector):
         self.round_trip = histogram(media.ROUND_TRIP, made)
         self.estimate = histogram(media.ESTIMATE, made)
         self.draining = gauge(process.DRAINING, made)
-        gauge(process.MEMORY_LIMIT, made).set(memory_limit())
+        own_use.measure(made)
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=made)
         self.registry.register(self)

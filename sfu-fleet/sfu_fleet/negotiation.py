@@ -23,7 +23,7 @@ from sfu_fleet.header_extensions import (
 )
 from sfu_fleet.sdp import Description, Fingerprint, Media, TransportParameters
 
-_OFFERED_PAYLOAD_TYPES = {"opus": 111, "vp8": 96, "vp9": 98, "h264": 102, "av1": 104}
+OFFERED_PAYLOAD_TYPES = {"opus": 111, "vp8": 96, "vp9": 98, "h264": 102, "av1": 104}
 _REPAIR = ("nack", "nack pli", "ccm fir")
 # What publishers get from us, and what viewers are asked for.
 _UPLINK_FEEDBACK = {"audio": ("transport-cc",), "video": (*_REPAIR, "goog-remb", "transport-cc")}
@@ -262,7 +262,7 @@ def offered_codec(track: Outgoing) -> Codec:
         parameters["level-asymmetry-allowed"] = "1"
     return msgspec.structs.replace(
         track.codec,
-        payload_type=_OFFERED_PAYLOAD_TYPES[track.codec.encoding],
+        payload_type=OFFERED_PAYLOAD_TYPES[track.codec.encoding],
         parameters=parameters,
         feedback=track.feedback,
     )

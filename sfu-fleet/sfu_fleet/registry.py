@@ -1,13 +1,13 @@
-"""Keeps this worker's lease in the fleet's registry. Redis being away costs placement, never media."""
+"""Keeps this worker's leases, on itself and on its rooms. Redis being away costs placement, never media."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from redis.exceptions import RedisError
 from structlog import get_logger
 
 from sfu_fleet.metrics import Metrics
-from shared.state.fleet import LEASE_MS, Fleet, Worker
+from shared.state.fleet import LEASE_MS, Fleet, Orders, Report, Worker
 
 RENEW_S = 1.0
 
@@ -15,11 +15,23 @@ log = get_logger(__name__)
 
 
 class Registry:
-    """Renews the lease every second with what `describe` says; `registered` tells whether it is still valid."""
+    """Renews the leases every second with what `describe` and `reports` say, and hands on what the fleet orders.
 
-    def __init__(self, fleet: Fleet, describe: Callable[[], Worker], metrics: Metrics) -> None:
+    `registered` tells whether the worker's lease is still valid.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        describe: Callable[[], Worker],
+        reports: Callable[[], Sequence[Report]],
+        obey: Callable[[Orders], None],
+        metrics: Metrics,
+    ) -> None:
         self._fleet = fleet
         self._describe = describe
+        self._reports = reports
+        self._obey = obey
         self._metrics = metrics
         self._loop = asyncio.get_running_loop()
         self._renewed_at = float("-inf")
@@ -46,7 +58,7 @@ class Registry:
     async def renew(self) -> None:
         """Renew once; a failure is logged when it begins and counted each time."""
         try:
-            await self._fleet.renew(self._describe())
+            orders = await self._fleet.renew(self._describe(), self._reports())
         except (RedisError, OSError) as error:
             self._metrics.registration_failures.inc()
             if not self._failing:
@@ -57,6 +69,7 @@ class Registry:
             log.info("registration_restored")
         self._failing = False
         self._renewed_at = self._loop.time()
+        self._obey(orders)
 
     async def withdraw(self) -> None:
         """Leave the registry; if Redis is away, the lease expires by itself."""

@@ -8,7 +8,7 @@ from struct import Struct
 
 import msgspec
 
-SENDER_REPORT, RECEIVER_REPORT, SOURCE_DESCRIPTION, BYE = 200, 201, 202, 203
+SENDER_REPORT, RECEIVER_REPORT, SOURCE_DESCRIPTION, BYE, APPLICATION = 200, 201, 202, 203, 204
 TRANSPORT_FEEDBACK, PAYLOAD_FEEDBACK = 205, 206
 _NACK, _TRANSPORT_WIDE = 1, 15
 _PLI, _FIR, _APPLICATION = 1, 4, 15
@@ -82,7 +82,17 @@ class TransportFeedback(msgspec.Struct, frozen=True):
     packet: bytes
 
 
-Packet = SenderReport | ReceiverReport | Nack | KeyframeRequest | BitrateEstimate | TransportFeedback | Bye
+class Application(msgspec.Struct, frozen=True):
+    """APP (RFC 3550, section 6.7): what workers tell each other beside media. `name` has four characters."""
+
+    ssrc: int
+    name: str
+    data: bytes
+
+
+Packet = (
+    Application | SenderReport | ReceiverReport | Nack | KeyframeRequest | BitrateEstimate | TransportFeedback | Bye
+)
 
 
 def is_transport_feedback(data: bytes) -> bool:
@@ -103,7 +113,7 @@ def parse(data: bytes) -> tuple[list[Packet], int]:
         if kind == TRANSPORT_FEEDBACK and count == _TRANSPORT_WIDE:
             found.append(TransportFeedback(whole))
             continue
-        packets = list(_read(kind, count, body))
+        packets = _application(body) if kind == APPLICATION else list(_read(kind, count, body))
         found += packets
         skipped += not packets and kind != SOURCE_DESCRIPTION
     return found, skipped
@@ -150,6 +160,13 @@ def _read(kind: int, count: int, body: bytes) -> Iterator[Packet]:
         yield BitrateEstimate((value & 0x3FFFF) << (value >> 18 & 0x3F), ssrcs)
     elif kind == BYE and size >= 4 * count:
         yield Bye(tuple(_U32.unpack_from(body, 4 * index)[0] for index in range(count)))
+
+
+def _application(body: bytes) -> list[Packet]:
+    length = int.from_bytes(body[8:10], "big")
+    if not 10 <= 10 + length <= len(body) or not body[4:8].isascii():
+        return []
+    return [Application(_U32.unpack_from(body)[0], body[4:8].decode("ascii"), body[10 : 10 + length])]
 
 
 def _reports(body: bytes, offset: int, count: int) -> tuple[ReceptionReport, ...]:
@@ -205,6 +222,12 @@ def pack_source_description(ssrc: int, cname: str) -> bytes:
 def pack_bye(ssrcs: Sequence[int]) -> bytes:
     """BYE for up to 31 sources."""
     return _packet(BYE, len(ssrcs), b"".join(map(_U32.pack, ssrcs)))
+
+
+def pack_application(ssrc: int, name: str, data: bytes) -> bytes:
+    """APP of ours: the data with its length before it, since a packet is a multiple of four octets."""
+    body = _U32.pack(ssrc) + name.encode("ascii") + len(data).to_bytes(2, "big") + data
+    return _packet(APPLICATION, 0, body + bytes(-len(body) % 4))
 
 
 def pack_nack(sender: int, media: int, sequences: Iterable[int]) -> bytes:

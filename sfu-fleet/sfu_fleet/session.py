@@ -18,14 +18,15 @@ from sfu_fleet.dtls import Certificate, DtlsState
 from sfu_fleet.ice import MediaSocket
 from sfu_fleet.metrics import Metrics
 from sfu_fleet.negotiation import LocalTransport, TrackAgreement
-from sfu_fleet.transport import Transport
+from sfu_fleet.transport import PeerTransport, Transport
+from shared.placement.records import Explanation
 from shared.protocol.messages import QualityNotice
 
 SESSION_ID_LENGTH = 22
 _REMEMBERED_UFRAGS = 16
 _ID_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
-Kind = Literal["publish", "subscribe"]
+Kind = Literal["publish", "subscribe", "pull", "feed"]
 
 
 class State(StrEnum):
@@ -78,7 +79,7 @@ class AdaptationInfo(msgspec.Struct, frozen=True):
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A session as the control API shows it. `reason` says why it failed or was closed.
 
-    `warnings` are those of `health.Trouble`, about what a publisher sends.
+    `warnings` are those of `health.Trouble`, about what a publisher sends. `placement` says why a viewer is here.
     """
 
     session: str
@@ -103,6 +104,7 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     layers: list[LayerInfo]
     adaptation: AdaptationInfo | None
     warnings: list[str]
+    placement: Explanation | None = None
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -148,7 +150,11 @@ class Session(ABC):
     kind: Kind
 
     def __init__(
-        self, identity: Identity, context: MediaContext, on_end: Callable[["Session", DtlsState, str], None]
+        self,
+        identity: Identity,
+        context: MediaContext,
+        on_end: Callable[["Session", DtlsState, str], None],
+        transport: PeerTransport | None = None,
     ) -> None:
         self.identity = identity
         self.context = context
@@ -156,12 +162,15 @@ class Session(ABC):
         self.state = State.NEGOTIATING
         self.reason = ""
         self.created_at = context.clock()
+        self.placement: Explanation | None = None
         self.peer_ufrag = ""
         # The user name fragments of the peer's ICE sessions that a restart has ended.
         self.former_ufrags: deque[str] = deque(maxlen=_REMEMBERED_UFRAGS)
         self.nacks = 0
         self.keyframe_requests = 0
-        self.transport = Transport(context.media_socket, context.certificate, context.metrics, self)
+        self.transport: PeerTransport = transport or Transport(
+            context.media_socket, context.certificate, context.metrics, self
+        )
         self._on_end = on_end
         self.log = get_logger(__name__).bind(
             session=identity.session, room=identity.room, kind=self.kind, participant=identity.participant
@@ -225,6 +234,10 @@ class Session(ABC):
     def on_fed(self, now: float) -> None:
         """The controller of the way to the peer has had feedback."""
 
+    def packets_carried(self) -> int:
+        """Packets of media so far: sent to a viewer, received from a publisher."""
+        return 0
+
     @abstractmethod
     def finish(self) -> None:
         """Stop media and timers, and tell the peer as far as RTCP can. The transport is closed by the owner."""
@@ -273,4 +286,5 @@ class Session(ABC):
             layers=layers or [],
             adaptation=adaptation,
             warnings=warnings or [],
+            placement=self.placement,
         )

@@ -7,9 +7,10 @@ import msgspec
 
 from sfu_fleet.ceilings import TierLimit
 from shared.security.tokens import Tier
-from shared.settings import setting
+from shared.settings import EnvironmentSetting, setting
 from shared.telemetry import tracing
 from shared.telemetry.logs import LogFormat, LogLevel
+from shared.version import VERSION
 
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound
 WILDCARDS = frozenset(_LOOPBACK)
@@ -22,10 +23,40 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """One worker's configuration; every field names its variable."""
 
     redis_url: Annotated[str, setting("REDIS_URL", "Redis that holds the fleet's registry and the room logs")]
-    jwt_keys: Annotated[str, setting("HEADRACE_JWT_KEYS", "JWK set whose keys sign control tokens; public parts do")]
     instance: Annotated[
         str, setting("HEADRACE_INSTANCE", "id of this worker, the start of its session ids", pattern="^[a-z0-9]{1,16}$")
     ]
+    environment: EnvironmentSetting = "production"
+    jwt_keys: Annotated[
+        str,
+        setting(
+            "HEADRACE_JWT_KEYS",
+            "JWK set whose keys sign control tokens; public parts do; required, or HEADRACE_JWT_KEYS_FILE or "
+            "HEADRACE_JWKS_URL is",
+        ),
+    ] = ""
+    jwt_keys_file: Annotated[
+        str, setting("HEADRACE_JWT_KEYS_FILE", "file with such a set, read again when it changes, so that keys rotate")
+    ] = ""
+    jwks_url: Annotated[
+        str,
+        setting(
+            "HEADRACE_JWKS_URL",
+            "address of the functions' public keys, https://live.example/.well-known/jwks.json, read every 5 minutes",
+            pattern="^https?://[^/]+/",
+        ),
+    ] = ""
+    insecure_hs256: Annotated[
+        bool,
+        setting("HEADRACE_INSECURE_HS256", "whether HS256 keys are taken, with which whoever verifies can also sign"),
+    ] = False
+    zone: Annotated[
+        str,
+        setting("HEADRACE_ZONE", "where this process is, from the wide to the narrow, as eu-central-1/eu-central-1a"),
+    ] = ""
+    version: Annotated[str, setting("HEADRACE_VERSION", "version of this build, as the fleet's operators see it")] = (
+        VERSION
+    )
     log_format: Annotated[LogFormat, setting("HEADRACE_LOG_FORMAT", "json or console")] = "json"
     log_level: Annotated[LogLevel, setting("HEADRACE_LOG_LEVEL", "debug, info, warning or error")] = "info"
     metrics_host: Annotated[
@@ -61,6 +92,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     media_tcp: Annotated[
         bool, setting("HEADRACE_SFU_MEDIA_TCP", "whether media is also taken over TCP, for networks that block UDP")
     ] = True
+    relay_address: Annotated[
+        str,
+        setting(
+            "HEADRACE_SFU_RELAY_ADDRESS",
+            "private IP address for media between workers; default the media host, else the control API's, else the "
+            "default route's",
+        ),
+    ] = ""
     announced_addresses: Annotated[
         tuple[Annotated[str, msgspec.Meta(pattern=_IP_ADDRESS)], ...],
         setting(
@@ -71,6 +110,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     capacity_pps: Annotated[
         int, setting("HEADRACE_SFU_CAPACITY_PPS", "packets per second that this worker may carry", ge=1)
     ] = 50_000
+    joins_per_s: Annotated[
+        int, setting("HEADRACE_SFU_JOINS_PER_S", "sessions that placement gives this worker in a second at most", ge=1)
+    ] = 50
     uplink_bitrate: Annotated[
         int, setting("HEADRACE_SFU_UPLINK_BITRATE", "bit/s that publishers are told they may send", ge=100_000)
     ] = 4_000_000
@@ -138,8 +180,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ""
     drain_deadline_s: Annotated[
-        float, setting("HEADRACE_SFU_DRAIN_DEADLINE_S", "seconds that a drain may take", gt=0)
-    ] = 5.0
+        float,
+        setting(
+            "HEADRACE_SFU_DRAIN_DEADLINE_S",
+            "seconds that a drain may take; sessions that have not gone elsewhere by then are ended",
+            gt=0,
+        ),
+    ] = 30.0
+    drain_moves_per_s: Annotated[
+        float,
+        setting("HEADRACE_SFU_DRAIN_MOVES_PER_S", "viewers who are told to go elsewhere in a second of a drain", gt=0),
+    ] = 50.0
 
     def tiers(self) -> dict[Tier, TierLimit]:
         """The limits of the tiers that have any; a tier that is named for height and bit rate has both."""
@@ -159,6 +210,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The URL under which functions reach the control API."""
         return self.control_url or f"http://{_bracketed(self.control_host)}:{self.control_port}"
 
+    def relay(self) -> str:
+        """The address on which other workers send us media, and from which we send it to them."""
+        named = self.relay_address or next(
+            (host for host in (self.media_host, self.control_host) if host not in WILDCARDS), ""
+        )
+        return named or _own_address(self.media_host) or _LOOPBACK[self.media_host]
+
     def announced(self) -> tuple[str, ...]:
         """The addresses for host candidates."""
         if self.announced_addresses:
@@ -167,6 +225,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         found = [_own_address(host) if host in WILDCARDS else host for host in hosts]
         # A machine without a route of one family is reached over the other.
         return tuple(address for address in found if address) or (_LOOPBACK[self.media_host],)
+
+    def private_media(self, port: int) -> str:
+        """The address and port under which other workers reach the media socket, which listens on `port`."""
+        hosts = (self.media_host, self.control_host, self.announced()[0])
+        return f"{_bracketed(next(host for host in hosts if host not in WILDCARDS))}:{port}"
 
     def second_host(self) -> str:
         """The IPv6 address of the second socket; empty when there is none."""

@@ -24,7 +24,9 @@ log = get_logger(__name__)
 class Log(Protocol):
     """The part of `shared.state.rooms.RoomLog` that is used here."""
 
-    def stream_started(self, room: str, *, session: str, worker: str, name: str) -> Awaitable[int | None]:
+    def stream_started(
+        self, room: str, *, session: str, worker: str, name: str, continues: str
+    ) -> Awaitable[int | None]:
         """Append the event and remember who is live."""
 
     def stream_ended(self, room: str, *, session: str, reason: str) -> Awaitable[int | None]:
@@ -49,12 +51,12 @@ class StreamEvents:
         self._queue: asyncio.Queue[_Event] = asyncio.Queue(MAX_WAITING)
         self._loop = asyncio.get_running_loop()
 
-    def started(self, room: str, session: str, name: str) -> None:
-        """A stream is live."""
+    def started(self, room: str, session: str, name: str, continues: str = "") -> None:
+        """A stream is live; `continues` is the session in whose place it goes on, if it does."""
         append = self._log.stream_started
         self._put(
             "stream_started", room, session,
-            lambda: append(room, session=session, worker=self._worker_id, name=name),
+            lambda: append(room, session=session, worker=self._worker_id, name=name, continues=continues),
         )  # fmt: skip
 
     def ended(self, room: str, session: str, reason: str) -> None:

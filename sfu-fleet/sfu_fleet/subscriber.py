@@ -24,7 +24,6 @@ from sfu_fleet.negotiation import (
     offer_viewer,
 )
 from sfu_fleet.packet_format import PacketFormat, RedFormat
-from sfu_fleet.publisher import Publisher
 from sfu_fleet.rtcp import (
     BitrateEstimate,
     KeyframeRequest,
@@ -35,10 +34,13 @@ from sfu_fleet.rtcp import (
     TransportFeedback,
 )
 from sfu_fleet.rtx import RetransmissionStream
+from sfu_fleet.sender_reports import translated
 from sfu_fleet.session import AdaptationInfo, Identity, MediaContext, Session, SessionInfo, State
+from sfu_fleet.source import Source
 from sfu_fleet.switching import UPWARD_PATIENCE_S, LayerSwitch
 from sfu_fleet.traces import RecordedAdaptation
-from sfu_fleet.uplink import Layer, UplinkTrack
+from sfu_fleet.transport import Transport
+from sfu_fleet.uplink import LOOK_S, Layer, UplinkTrack
 from sfu_fleet.viewer_quality import differs, present_quality
 from shared.protocol.messages import QualityNotice
 
@@ -48,8 +50,8 @@ _REMEMBERED_REPORTS = 8
 _REMEMBERED_DECISIONS = 32
 # A notice may be lost on its way to the viewer's socket.
 _TELL_AGAIN_S = 10.0
-# How often the publisher's layers are looked at, where a viewer's reports give occasion.
-_LOOK_S = 0.2
+# Of a viewer who is at ease the estimate gives an occasion once a second: a little more often than this.
+_LOOK_AT_LEAST_S = 1.2
 
 
 class Leg:
@@ -68,13 +70,14 @@ class Subscriber(Session):
     """The session of somebody who watches one publisher."""
 
     kind = "subscribe"
+    transport: Transport
 
     def __init__(
         self,
         identity: Identity,
         context: MediaContext,
         plane: PacketPlane,
-        publisher: Publisher,
+        publisher: Source,
         *,
         offer: str | None,
         on_end: Callable[[Session, DtlsState, str], None],
@@ -141,6 +144,23 @@ class Subscriber(Session):
         """What was negotiated; empty before the answer."""
         return self._tracks
 
+    @property
+    def used(self) -> set[Layer]:
+        """The layers that feed this viewer, or are about to."""
+        return {found for leg in self.legs for found in (leg.switch.layer, leg.switch.target) if found is not None}
+
+    @property
+    def fed(self) -> bool:
+        """Whether any stream of theirs is being sent."""
+        return any(leg.switch.layer is not None for leg in self.legs)
+
+    def keep_alive(self) -> None:
+        """Say that this worker is there, where there is nothing else to say: a viewer who hears nothing goes away."""
+        if self.legs:
+            ssrc = self.legs[0].down.ssrc
+            compound = rtcp.pack_receiver_report(ssrc, ())
+            self.transport.send_rtcp(compound + rtcp.pack_source_description(ssrc, self.context.cname))
+
     def on_connected(self) -> None:
         """Let media flow: from the next keyframe on, which is asked for."""
         super().on_connected()
@@ -152,6 +172,7 @@ class Subscriber(Session):
                 leg.switch.to(leg.uplink.layers[0])
             self._report(leg)
         self.publisher.sender_report_listeners[self.id] = self._on_sender_report
+        self.publisher.layer_listeners[self.id] = self.look
 
     def on_rtp(self, data: bytes, now: float) -> None:  # noqa: ARG002 - the handler's signature
         """A viewer has nothing to send."""
@@ -163,7 +184,7 @@ class Subscriber(Session):
             self._on_feedback(data, now)
         else:
             self._on_compound(data, now)
-        if now - self._looked_at >= _LOOK_S:
+        if now - self._looked_at >= LOOK_S:
             self.look(now)
 
     def _on_compound(self, data: bytes, now: float) -> None:
@@ -187,7 +208,12 @@ class Subscriber(Session):
         estimate = self.bandwidth.fed(now)
         if estimate is not None:
             self._adapt(estimate)
-        if now - self._looked_at >= _LOOK_S:
+        if now - self._looked_at >= LOOK_S:
+            self.look(now)
+
+    def look_again(self, now: float) -> None:
+        """See to it that there is a look about once a second, also where the viewer's feedback gives no occasion."""
+        if now - self._looked_at >= _LOOK_AT_LEAST_S:
             self.look(now)
 
     def look(self, now: float) -> None:
@@ -195,14 +221,11 @@ class Subscriber(Session):
         self._looked_at = now
         if self._video is not None:
             layers, switch = self._video.uplink.layers, self._video.switch
-            # Whole layers first, then each without its highest temporal layer.
-            bitrates = [layer.rate.rate(now) if layer.active(now) else 0 for layer in layers]
-            bitrates += [layer.thinned_rate(now) for layer in layers]
+            bitrates, heights = self._video.uplink.sending(now)
             sent = None if switch.layer is None else switch.layer.index + len(layers) * switch.thinned
-            heights = tuple(layer.height for layer in layers)
-            self._adapt(Layers(now, tuple(bitrates), sent, heights, len(layers)))
+            self._adapt(Layers(now, bitrates, sent, heights, len(layers)))
             # What was decided last has its keyframe to wait for: until then there is nothing more to find out.
-            self.bandwidth.look(now, self.adaptation.wanted if switch.settled else 0.0)
+            self.bandwidth.look(now, self.adaptation.wanted if switch.settled else 0.0, self.adaptation.needed)
             self._tell()
 
     def choose(self, layer: str | None, *, paused: bool = False, sound: bool = True) -> QualityNotice | None:
@@ -241,6 +264,7 @@ class Subscriber(Session):
     def finish(self) -> None:
         """Stop media and say good-bye."""
         self.publisher.sender_report_listeners.pop(self.id, None)
+        self.publisher.layer_listeners.pop(self.id, None)
         self.bandwidth.close()
         self._end_trace()
         for leg in self.legs:
@@ -249,12 +273,16 @@ class Subscriber(Session):
             ssrcs = [leg.down.ssrc for leg in self.legs]
             self.transport.send_rtcp(rtcp.pack_receiver_report(ssrcs[0], ()) + rtcp.pack_bye(ssrcs))
 
+    def packets_carried(self) -> int:
+        """Packets sent, without those sent again."""
+        return sum(leg.down.counters.packets for leg in self.legs)
+
     def info(self) -> SessionInfo:
         """A snapshot for the control API."""
         return self.snapshot(
             live=any(leg.down.counters.packets for leg in self.legs),
             codecs=[track.codec.name for track in self._outgoing],
-            packets_out=sum(leg.down.counters.packets for leg in self.legs),
+            packets_out=self.packets_carried(),
             bytes_out=sum(leg.down.counters.octets for leg in self.legs),
             packets_lost=sum(leg.lost for leg in self.legs),
             rtt_ms=self.rtt_ms,
@@ -422,25 +450,15 @@ class Subscriber(Session):
                 self._report(leg)
 
     def _report(self, leg: Leg) -> None:
-        """Translate the publisher's latest sender report: the same instant, on this viewer's timeline.
-
-        It is carried forward to now, so that a viewer who joins between two reports can synchronise at once.
-        """
+        """Send the publisher's latest sender report, on this viewer's timeline."""
         layer = leg.switch.layer
-        if layer is None or layer.sender_report is None:
+        report = translated(layer, leg.down, self.context.clock()) if layer is not None else None
+        if report is None:
             return
-        report, received_at = layer.sender_report
-        now = self.context.clock()
-        elapsed = now - received_at
-        ntp = report.ntp + int(elapsed * 0x100000000) & 0xFFFFFFFFFFFFFFFF
-        shift = layer.timeline.timestamp_shift + leg.down.timestamp_offset
-        timestamp = report.timestamp + shift + round(elapsed * layer.codec.clock_rate) & 0xFFFFFFFF
-        down = leg.down
-        compound = rtcp.pack_sender_report(
-            SenderReport(down.ssrc, ntp, timestamp, down.counters.packets, down.counters.octets)
-        )
+        down, now = leg.down, self.context.clock()
+        compound = rtcp.pack_sender_report(report)
         compound += rtcp.pack_source_description(down.ssrc, self.context.cname)
-        leg.reported[ntp >> 16 & 0xFFFFFFFF] = now
+        leg.reported[report.ntp >> 16 & 0xFFFFFFFF] = now
         if len(leg.reported) > _REMEMBERED_REPORTS:
             del leg.reported[next(iter(leg.reported))]
         self.transport.send_rtcp(compound)

@@ -7,7 +7,7 @@ from typing import Protocol
 from structlog import get_logger
 
 from sfu_fleet.congestion.estimator import Controller
-from sfu_fleet.dtls import Certificate, Dtls, DtlsState, Inbound, Outbound, SrtpError
+from sfu_fleet.dtls import Certificate, Dtls, DtlsState, Inbound, Outbound, SrtpError, SrtpKeys
 from sfu_fleet.ice import Address, Credentials, IceAgent, MediaSocket
 from sfu_fleet.metrics import Metrics
 from sfu_fleet.rtp import is_rtcp
@@ -35,24 +35,22 @@ class TransportHandler(Protocol):
         """The peer closed the association, or the handshake failed."""
 
 
-class Transport:
-    """The way to one peer. `heard_at` is when it last sent something authentic, in loop time."""
+class PeerTransport:
+    """The way to one peer with whom keys are agreed. `heard_at` is when it last sent something authentic, in loop time.
 
-    def __init__(
-        self, media_socket: MediaSocket, certificate: Certificate, metrics: Metrics, handler: TransportHandler
-    ) -> None:
+    How keys are agreed is up to the subclass.
+    """
+
+    def __init__(self, media_socket: MediaSocket, metrics: Metrics, handler: TransportHandler) -> None:
         self._socket = media_socket
         self._metrics = metrics
         self._handler = handler
         self._clock = asyncio.get_running_loop().time
         self.agent = IceAgent(Credentials.generate(), self)
-        self._dtls = Dtls(certificate, send=self._send_datagram, on_state=self._on_dtls_state)
         self._silent = False
         self._inbound: Inbound | None = None
         self.outbound: Outbound | None = None
-        self._peer: tuple[tuple[Fingerprint, ...], bool] | None = None
         self.heard_at = self._clock()
-        media_socket.add(self.agent)
 
     @property
     def remote(self) -> Address | None:
@@ -60,24 +58,14 @@ class Transport:
         return self.agent.remote
 
     @property
-    def failure(self) -> str:
-        """Why the handshake failed."""
-        return self._dtls.failure
+    def protection(self) -> str:
+        """Name of the SRTP protection profile; empty while there are no keys."""
+        return ""
 
     @property
     def negotiated(self) -> bool:
-        """Whether the peer's fingerprint is known, that is offer and answer are complete."""
-        return self._peer is not None
-
-    @property
-    def protection(self) -> str:
-        """Name of the SRTP protection profile; empty before the handshake."""
-        return self._dtls.keys.name if self._dtls.keys else ""
-
-    def start(self, fingerprints: Iterable[Fingerprint], *, dtls_client: bool) -> None:
-        """Begin the DTLS handshake, at once or with the peer's first check: before that there is nowhere to send."""
-        self._peer = tuple(fingerprints), dtls_client
-        self._start_handshake()
+        """Whether the peer can be told of other credentials: offer and answer are complete."""
+        return False
 
     def silence(self) -> None:
         """Tell the handler nothing more; sending still works until `close`."""
@@ -87,9 +75,8 @@ class Transport:
         self._socket.follow(self.agent, None)
 
     async def close(self) -> None:
-        """Send close_notify, then forget the peer."""
+        """Forget the peer."""
         self.silence()
-        await self._dtls.close()
         self._socket.remove(self.agent)
         self.outbound = None
 
@@ -111,13 +98,10 @@ class Transport:
     def on_check(self) -> None:
         """The peer is alive."""
         self.heard_at = self._clock()
-        if not self._dtls.started:
-            self._start_handshake()
 
-    def on_dtls(self, data: bytes) -> None:
-        """Hand a datagram to the handshake."""
-        if not self._dtls.feed(data):
-            self._metrics.drop("dtls_queue")
+    def on_dtls(self, data: bytes) -> None:  # noqa: ARG002 - the handler's signature
+        """There is no handshake here."""
+        self._metrics.drop("dtls_queue")
 
     def on_srtp(self, data: bytes) -> None:
         """Decrypt a packet and hand it on."""
@@ -151,6 +135,61 @@ class Transport:
         if not self._silent:
             self._handler.on_fed(now)
 
+    def _agree(self, keys: SrtpKeys) -> None:
+        """Use these keys from now on."""
+        self._inbound, self.outbound = Inbound(keys), Outbound(keys)
+        self._socket.agree(self.agent, self._inbound)
+        self.heard_at = self._clock()
+
+
+class Transport(PeerTransport):
+    """The way to a peer out there: ICE finds it, DTLS agrees on the keys."""
+
+    def __init__(
+        self, media_socket: MediaSocket, certificate: Certificate, metrics: Metrics, handler: TransportHandler
+    ) -> None:
+        super().__init__(media_socket, metrics, handler)
+        self._dtls = Dtls(certificate, send=self._send_datagram, on_state=self._on_dtls_state)
+        self._peer: tuple[tuple[Fingerprint, ...], bool] | None = None
+        media_socket.add(self.agent)
+
+    @property
+    def failure(self) -> str:
+        """Why the handshake failed."""
+        return self._dtls.failure
+
+    @property
+    def negotiated(self) -> bool:
+        """Whether the peer's fingerprint is known, that is offer and answer are complete."""
+        return self._peer is not None
+
+    @property
+    def protection(self) -> str:
+        """Name of the SRTP protection profile; empty before the handshake."""
+        return self._dtls.keys.name if self._dtls.keys else ""
+
+    def start(self, fingerprints: Iterable[Fingerprint], *, dtls_client: bool) -> None:
+        """Begin the DTLS handshake, at once or with the peer's first check: before that there is nowhere to send."""
+        self._peer = tuple(fingerprints), dtls_client
+        self._start_handshake()
+
+    async def close(self) -> None:
+        """Send close_notify, then forget the peer."""
+        self.silence()
+        await self._dtls.close()
+        await super().close()
+
+    def on_check(self) -> None:
+        """The peer is alive."""
+        super().on_check()
+        if not self._dtls.started:
+            self._start_handshake()
+
+    def on_dtls(self, data: bytes) -> None:
+        """Hand a datagram to the handshake."""
+        if not self._dtls.feed(data):
+            self._metrics.drop("dtls_queue")
+
     def _start_handshake(self) -> None:
         if self._peer is not None and self.agent.remote is not None:
             fingerprints, client = self._peer
@@ -165,9 +204,7 @@ class Transport:
             return
         keys = self._dtls.keys
         if state is DtlsState.CONNECTED and keys is not None:
-            self._inbound, self.outbound = Inbound(keys), Outbound(keys)
-            self._socket.agree(self.agent, self._inbound)
-            self.heard_at = self._clock()
+            self._agree(keys)
             self._handler.on_connected()
         else:
             self._handler.on_disconnected(state, self._dtls.failure)

@@ -5,6 +5,7 @@ A layer is a source of its own: its SSRC, its receive statistics, its repair, it
 
 import asyncio
 from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 
@@ -25,6 +26,8 @@ from sfu_fleet.timeline import Timeline
 
 # A source that has sent nothing for so long is a layer that the publisher has switched off.
 IDLE_AFTER_S = 1.0
+# How often is looked at what a publisher sends.
+LOOK_S = 0.2
 
 
 class Beginning(msgspec.Struct, frozen=True):
@@ -178,15 +181,30 @@ class Layer:
             self.keyframes.request(patience_s=patience_s)
 
 
+class Sending(NamedTuple):
+    """What the publisher sends of one track: bit/s and heights in pixels as `adaptation.Layers` has them."""
+
+    bitrates: tuple[int, ...]
+    heights: tuple[int, ...]
+
+
 class UplinkTrack:
     """One audio or video stream of a publisher with its layers, in the order of the offer; at least one."""
 
-    def __init__(self, agreement: TrackAgreement, ask_for_keyframe: Callable[[Layer], bool]) -> None:
+    def __init__(
+        self,
+        agreement: TrackAgreement,
+        ask_for_keyframe: Callable[[Layer], bool],
+        make_layer: Callable[[TrackAgreement, int, str, Callable[[Layer], bool]], Layer] = Layer,
+    ) -> None:
         self.agreement = agreement
         self.kind = agreement.kind
         self.codec: Codec = agreement.codec
         names = agreement.rids or tuple(str(index) for index in range(len(agreement.ssrcs))) or ("0",)
-        self.layers = tuple(Layer(agreement, index, name, ask_for_keyframe) for index, name in enumerate(names))
+        self.layers = tuple(make_layer(agreement, index, name, ask_for_keyframe) for index, name in enumerate(names))
+        self._sending = Sending((), ())
+        self._seen_at = float("-inf")
+        self._active: list[bool] = []
 
     def layer_of_rid(self, rid: bytes) -> Layer | None:
         """The layer that packets with this stream id belong to."""
@@ -201,3 +219,22 @@ class UplinkTrack:
     def only_layer(self) -> Layer | None:
         """The layer of a stream that has just one: its packets need no other mark."""
         return self.layers[0] if len(self.layers) == 1 else None
+
+    def sending(self, now: float) -> Sending:
+        """What is sent of late; looked at once for all viewers who ask within a fifth of a second."""
+        if now - self._seen_at >= LOOK_S:
+            self._seen_at = now
+            # Whole layers first, then each without its highest temporal layer.
+            bitrates = [layer.rate.rate(now) if layer.active(now) else 0 for layer in self.layers]
+            bitrates += [layer.thinned_rate(now) for layer in self.layers]
+            self._sending = Sending(tuple(bitrates), tuple(layer.height for layer in self.layers))
+        return self._sending
+
+    def has_changed(self, now: float) -> bool:
+        """Whether a layer has begun or stopped since this was asked last; what is sent is then looked at anew."""
+        active = [layer.active(now) for layer in self.layers]
+        changed = active != self._active
+        if changed:
+            self._active = active
+            self._seen_at = float("-inf")
+        return changed

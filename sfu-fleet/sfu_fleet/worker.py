@@ -1,16 +1,22 @@
 """The composition root of a worker: builds its parts, owns its tasks, stops them in order."""
 
 import asyncio
+import secrets
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from redis.exceptions import RedisError
 from structlog import get_logger
 
 from sfu_fleet import loop_lag
+from sfu_fleet.cascade.contract import Parent
+from sfu_fleet.cascade.parents import Parents
+from sfu_fleet.cascade.upstream import Origin, Upstreams
 from sfu_fleet.census import Census
 from sfu_fleet.control import Services, build_app
+from sfu_fleet.drain import Drain
 from sfu_fleet.dtls import Certificate
 from sfu_fleet.forwarder import PacketPlane, PythonPlane
 from sfu_fleet.ice import Intake, MediaSocket
@@ -29,11 +35,11 @@ from sfu_fleet.settings import Settings
 from sfu_fleet.stream_events import StreamEvents
 from sfu_fleet.tasks import end
 from shared.object_store import ObjectStore
-from shared.security.keys import KeyRing
+from shared.security.key_source import key_source
 from shared.security.tokens import Tokens
 from shared.serving import serve
 from shared.state.connect import connect_redis
-from shared.state.fleet import Fleet, Worker
+from shared.state.fleet import Fleet, Move, NoWorkerAvailable, Orders, Superseded, Worker
 from shared.state.qualities import send_qualities
 from shared.state.recordings import RecordingReports
 from shared.state.rooms import RoomLog
@@ -49,6 +55,11 @@ class SfuWorker:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stack = AsyncExitStack()
+        # A worker that is started again has its id, and must not be taken for the process before it.
+        self._boot = secrets.token_hex(4)
+        self._stopping = False
+        self._told_to_drain = False
+        self._moves: set[asyncio.Task[None]] = set()
         self.metrics = Metrics()
 
     async def __aenter__(self) -> Self:
@@ -85,6 +96,7 @@ class SfuWorker:
                 feedback=settings.feedback == "on" or (settings.feedback == "auto" and self.plane_is_native),
                 tell_quality=news.tell,
             )
+            self._fleet = Fleet(redis)
             self.events = StreamEvents(RoomLog(redis), settings.instance, self.metrics)
             self.rooms = Rooms(
                 settings.instance,
@@ -93,6 +105,19 @@ class SfuWorker:
                 self.events,
                 Limits(settings.capacity_pps, settings.uplink_bitrate, settings.tiers()),
             )
+            self.drainer = Drain(
+                self.rooms,
+                news.leave,
+                self._elsewhere,
+                self.metrics,
+                moves_per_s=settings.drain_moves_per_s,
+                deadline_s=settings.drain_deadline_s,
+            )
+            stack.push_async_callback(self._end_moves)
+            me = Parent(settings.instance, settings.url)
+            parents = Parents(me, settings.relay(), self.metrics)
+            self.upstreams = Upstreams(me, parents, self.rooms, self._find_origin, self.metrics)
+            stack.push_async_callback(self.upstreams.close)
             self.recordings = Recordings(
                 settings.instance,
                 RecordingFolder(Path(settings.recordings)),
@@ -106,12 +131,32 @@ class SfuWorker:
             # Sessions that are left without a drain: a handshake's task that the garbage collector ends would use an
             # SRTP session that is freed already.
             stack.push_async_callback(self.rooms.drain)
-            self.registry = Registry(Fleet(redis), self.describe, self.metrics)
+            self.registry = Registry(self._fleet, self.describe, self.rooms.reports, self._obey, self.metrics)
             self.metrics.registration_age = lambda: self.registry.age_s
-            tokens = Tokens(KeyRing.from_jwks(settings.jwt_keys))
-            self.app = build_app(Services(self.rooms, self.registry, self.metrics, tokens, self.recordings))
+            keys = key_source(
+                settings.jwt_keys,
+                settings.jwt_keys_file,
+                settings.jwks_url,
+                insecure_hs256=settings.insecure_hs256,
+            )
+            tokens = Tokens(await keys.first())
+            self._task(stack, keys.follow(tokens), "keys")
+            self.app = build_app(
+                Services(
+                    self.rooms,
+                    self.registry,
+                    self.metrics,
+                    tokens,
+                    self.recordings,
+                    self.upstreams,
+                    self.drainer,
+                    settings.relay(),
+                    media_socket.port,
+                )
+            )
             self._registering = self._task(stack, self.registry.run(), "registry")
             self._task(stack, self.rooms.run(), "rooms")
+            self._task(stack, self.upstreams.run(), "upstreams")
             self._task(stack, self.events.run(), "stream-events")
             for name, duty in self.recordings.duties().items():
                 self._task(stack, duty, name)
@@ -125,6 +170,10 @@ class SfuWorker:
     async def __aexit__(self, *exc_info: object) -> None:
         """Stop tasks and close the socket, in the reverse order of their start."""
         await self._stack.aclose()
+
+    async def _end_moves(self) -> None:
+        self.drainer.cancel()
+        await end(*self._moves)
 
     @property
     def plane_is_native(self) -> bool:
@@ -144,22 +193,91 @@ class SfuWorker:
             subscribers=counts["subscribe"],
             draining=self.rooms.draining,
             recordings=self.recordings.host,
+            expected_pps=self.rooms.expected_pps(),
+            joins_per_s=settings.joins_per_s,
+            zone=settings.zone,
+            version=settings.version,
+            boot=self._boot,
+            media=settings.private_media(self.media_port),
+            relays=True,
         )
+
+    async def _find_origin(self, room: str) -> Origin | None:
+        """Who has a room's stream.
+
+        Raises:
+            ConnectionError: Redis does not answer.
+        """
+        try:
+            view = await self._fleet.view()
+            state = await self._fleet.room(room)
+        except (RedisError, OSError) as error:
+            raise ConnectionError(str(error)) from error
+        if not state.held or state.worker not in view.workers:
+            return None
+        found = {worker.id: Parent(worker.id, worker.url) for worker in view.workers.values()}
+        edges = tuple(found[edge.worker] for edge in state.edges if view.takes(edge.worker))
+        return Origin(found[state.worker], state.token, edges)
+
+    def _obey(self, orders: Orders) -> None:
+        """What the fleet's operators want of this worker, and who is the origin of rooms by now."""
+        if orders.drain:
+            self.drainer.start("told to")
+        elif self._told_to_drain and not self._stopping:
+            self.drainer.cancel()
+        self._told_to_drain = orders.drain
+        for room, token in orders.superseded.items():
+            self.rooms.supersede(room, token)
+            self.upstreams.superseded(room)
+        for move in orders.moves:
+            task = asyncio.get_running_loop().create_task(self._move(move), name="move")
+            self._moves.add(task)
+            task.add_done_callback(self._moves.discard)
+
+    async def _move(self, move: Move) -> None:
+        """Have a viewer, or a room's publisher, go to another worker."""
+        room = self.rooms.room(move.room)
+        publisher = room.publisher if room is not None else None
+        session = move.session or (publisher.id if publisher is not None else "")
+        if publisher is not None and session == publisher.id and move.to:
+            try:
+                if (target := await self._fleet.find(move.to)) is not None:
+                    await self._fleet.hand_over_origin(move.room, publisher.fence, target)
+            except (RedisError, OSError, NoWorkerAvailable, Superseded) as error:
+                log.warning("not_moved", room=move.room, to=move.to, error=str(error))
+                return
+        if not self.drainer.move(session):
+            log.info("nothing_to_move", room=move.room, session=session)
 
     async def _announce(self) -> None:
         await self.registry.renew()
 
+    async def _elsewhere(self) -> bool:
+        """Whether another worker takes sessions.
+
+        Raises:
+            ConnectionError: Redis does not answer.
+        """
+        try:
+            view = await self._fleet.view()
+        except (RedisError, OSError) as error:
+            raise ConnectionError(str(error)) from error
+        return any(view.takes(worker) for worker in view.workers if worker != self._settings.instance)
+
     async def drain(self) -> None:
-        """Leave the registry, end all streams as "drained" and tell everybody, within the deadline."""
+        """Move everybody elsewhere within the deadline, end what is left, leave the registry.
+
+        Until then the leases are renewed: a room's origin is here until another worker has it.
+        """
         deadline_s = self._settings.drain_deadline_s
-        log.info("draining", **self.rooms.counts())
-        self.rooms.draining = True
-        self.metrics.draining.set(1)
+        self._stopping = True
+        self.drainer.start("stopping")
+        await self.registry.renew()
+        await self.drainer.wait()
         try:
             async with asyncio.timeout(deadline_s):
                 await end(self._registering)
                 await self.registry.withdraw()
-                await self.rooms.drain()
                 await self.events.flush(deadline_s)
                 await self.recordings.finish()
         except TimeoutError:

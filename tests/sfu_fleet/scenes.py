@@ -6,11 +6,11 @@ from tests.sfu_fleet.peer import VP8_DELTA, Peer, rtp_packet
 
 
 async def publish(
-    rooms: Rooms, peer: Peer, *, room: str = "room", setup: str = "actpass", audio_only: bool = False
+    rooms: Rooms, peer: Peer, *, room: str = "room", setup: str = "actpass", audio_only: bool = False, token: int = 0
 ) -> str:
     """Connect a publisher; its session."""
     offer = peer.publish_offer(setup=setup, video=None if audio_only else "VP8")
-    publisher = rooms.publish(room, "streamer", "Streamer", offer)
+    publisher = rooms.publish(room, "streamer", "Streamer", offer, token)
     await peer.connect(publisher.agreement.sdp, client=not publisher.agreement.dtls_client)
     await eventually(lambda: publisher.state == "connected", "publisher connected")
     return publisher.id

@@ -9,6 +9,7 @@ from sfu_fleet import keyframes, picture_ids, red, rtcp, rtp, rtx, temporal
 from sfu_fleet.ice import Credentials, IceAgent, MediaSocket, local_ufrag
 from sfu_fleet.metrics import Metrics
 from sfu_fleet.rtcp import (
+    Application,
     BitrateEstimate,
     Bye,
     KeyframeRequest,
@@ -35,7 +36,7 @@ RTCP: dict[str, type | None] = {
     "written-rtcp-fir": KeyframeRequest,
     "written-rtcp-remb": BitrateEstimate,
     "written-rtcp-bye": Bye,
-    "written-rtcp-application": None,
+    "written-rtcp-application": Application,
     "written-rtcp-extended-report": None,
 }
 

@@ -9,8 +9,8 @@ from aiortc.rtcdtlstransport import RTCCertificate, generate_certificate
 from cryptography.hazmat.primitives.asymmetric import ec
 from redis.asyncio import Redis
 
-from sfu_fleet import publisher as publisher_module
 from sfu_fleet import rooms as rooms_module
+from sfu_fleet import source as source_module
 from sfu_fleet.errors import (
     AtCapacity,
     Draining,
@@ -33,7 +33,7 @@ async def events(worker: SfuWorker, valkey: Redis, room: str = "room") -> list[t
     """The room log: (2, session, name) for a start, (3, session, reason) for an end."""
     await worker.events.flush(5)
     position = await RoomLog(valkey).resume(room)
-    return [tuple(msgspec.msgpack.decode(event)) for _, event in position.entries]
+    return [tuple(msgspec.msgpack.decode(event)[:3]) for _, event in position.entries]
 
 
 async def go_live(worker: SfuWorker, peer: Peer) -> str:
@@ -74,7 +74,7 @@ async def test_a_stream_whose_video_does_not_come_starts_with_its_sound_after_a_
     worker: SfuWorker, valkey: Redis, peers: MakePeer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, viewer = peers(), peers()
-    monkeypatch.setattr(publisher_module, "SOUND_ALONE_AFTER_S", 0.2)
+    monkeypatch.setattr(source_module, "SOUND_ALONE_AFTER_S", 0.2)
     session = await publish(worker.rooms, source)
     source.send_rtp(rtp_packet(1, payload_type=111, ssrc=AUDIO_SSRC, payload=OPUS))
     await eventually(lambda: worker.metrics.traffic.packets_in == 1, "the first packet")
@@ -93,7 +93,7 @@ async def test_sound_does_not_start_a_stream_whose_video_has_begun(
     worker: SfuWorker, peers: MakePeer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = peers()
-    monkeypatch.setattr(publisher_module, "SOUND_ALONE_AFTER_S", 0)
+    monkeypatch.setattr(source_module, "SOUND_ALONE_AFTER_S", 0)
     await publish(worker.rooms, source)
     send_video(source, 1, 1)
     await eventually(lambda: worker.metrics.traffic.packets_in == 1, "the first packet")

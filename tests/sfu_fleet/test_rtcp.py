@@ -102,3 +102,11 @@ def test_garbage_never_raises(data: bytes) -> None:
 def test_a_well_framed_packet_with_a_garbage_body_never_raises(body: bytes, kind: int, low: int) -> None:
     body += bytes(-len(body) % 4)
     rtcp.parse(bytes((0x80 | low, kind)) + (len(body) // 4).to_bytes(2, "big") + body)
+
+
+def test_what_workers_tell_each_other_is_read_back_and_what_is_cut_off_is_skipped() -> None:
+    packet = rtcp.pack_application(7, "HRTL", b"12345")
+    assert len(packet) % 4 == 0
+    assert rtcp.parse(packet) == ([rtcp.Application(7, "HRTL", b"12345")], 0)
+    longer_than_it_is = packet[:12] + b"\x00\xff" + packet[14:]
+    assert rtcp.parse(longer_than_it_is) == ([], 1)

@@ -11,7 +11,7 @@ from sfu_fleet.worker import SfuWorker
 from shared.protocol import messages as m
 from shared.security.tokens import Tier
 from shared.settings import SettingsError, load
-from shared.state.qualities import decode_qualities, quality_channel
+from shared.state.qualities import Told, decode_qualities, quality_channel
 from tests.sfu_fleet.conftest import Valkey, eventually, settings_for
 from tests.sfu_fleet.peer import Peer, rtp_packet
 from tests.sfu_fleet.recording.test_depacketize import SPS
@@ -89,7 +89,8 @@ async def test_a_small_player_is_sent_a_small_layer_and_told_why(
     for _ in range(200):
         await scene.frames(2, keyframe="q")
         message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=0.05)
-        told += decode_qualities(message["data"]) if message else []
+        news = decode_qualities(message["data"]) if message else []
+        told += [found.notice for found in news if isinstance(found, Told)]
         if told and (told[-1].layer, told[-1].why) == ("q", m.QualityReason.VIEWPORT):
             break
     await pubsub.aclose()  # type: ignore[no-untyped-call]

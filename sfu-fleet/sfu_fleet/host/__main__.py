@@ -9,15 +9,18 @@ import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
+import msgspec
 import uvloop
 from structlog import get_logger
 
 from sfu_fleet.host.aws import Aws, CloudError
 from sfu_fleet.host.lifecycle import Lifecycle, Timing
 from sfu_fleet.host.metadata import Identity, Metadata, MetadataError
+from sfu_fleet.host.metrics import HostMetrics
 from sfu_fleet.host.settings import PREFIX, Settings
 from sfu_fleet.host.workers import Workers, WorkerSpec
 from shared.settings import SettingsError, load
+from shared.telemetry.exposition import exposed
 from shared.telemetry.logs import configure_logging
 
 log = get_logger(__name__)
@@ -33,6 +36,8 @@ def worker_specs(
     handed_on = {key: value for key, value in environ.items() if not key.startswith(PREFIX)}
     if identity.public:
         handed_on.setdefault("HEADRACE_SFU_ANNOUNCED_ADDRESSES", identity.public)
+    if identity.zone:
+        handed_on.setdefault("HEADRACE_ZONE", identity.zone)
     return [
         WorkerSpec(
             name=f"{name}{index:03d}",
@@ -66,11 +71,14 @@ async def run(settings: Settings, environ: Mapping[str, str]) -> None:
         if settings.metadata_url != "none":
             metadata = await stack.enter_async_context(Metadata(settings.metadata_url))
             identity = await metadata.identity()
-        log.info("host", instance=identity.instance, private=identity.private, public=identity.public)
+        log.info("host", **msgspec.structs.asdict(identity))
         aws = _aws(settings, identity.instance) if settings.group or settings.secret else None
         variables = await aws.variables(settings.secret) if aws and settings.secret else {}
         cores = sorted(os.sched_getaffinity(0))
-        workers = Workers(worker_specs(settings, identity, {**environ, **variables}, cores))
+        host_metrics = HostMetrics(len(cores))
+        stack.enter_context(exposed(settings.metrics_host, settings.agent_metrics_port, host_metrics.registry))
+        specs = worker_specs(settings, identity, {**environ, **variables}, cores)
+        workers = Workers(specs, host_metrics, unresponsive_s=settings.unresponsive_s)
         _on_signals(stop, workers)
         lifecycle = Lifecycle(
             workers,
@@ -116,7 +124,7 @@ def main() -> int:
     except SettingsError as error:
         sys.stderr.write(f"sfu_fleet.host: {error}\n")
         return 2
-    except (MetadataError, CloudError) as error:
+    except (MetadataError, CloudError, OSError) as error:
         sys.stderr.write(f"sfu_fleet.host: {error}\n")
         return 1
     return 0

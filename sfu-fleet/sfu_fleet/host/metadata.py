@@ -20,11 +20,12 @@ class MetadataError(Exception):
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Who this host is. `public` is empty without a public address."""
+    """Who this host is. `public` is empty without a public address; `zone` is `<region>/<availability zone>`."""
 
     instance: str
     private: str
     public: str
+    zone: str = ""
 
 
 class Notice(StrEnum):
@@ -57,7 +58,9 @@ class Metadata:
         private = await self._get("local-ipv4")
         if instance is None or private is None:
             raise MetadataError("there is no instance-id or local-ipv4")
-        return Identity(instance, private, await self._get("public-ipv4") or "")
+        places = [await self._get(f"placement/{name}") for name in ("region", "availability-zone")]
+        zone = "/".join(place for place in places if place)
+        return Identity(instance, private, await self._get("public-ipv4") or "", zone)
 
     async def notice(self) -> Notice | None:
         """Whether we have to go, and why."""

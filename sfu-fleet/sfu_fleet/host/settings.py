@@ -30,6 +30,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             le=65000,
         ),
     ] = 0
+    agent_metrics_port: Annotated[
+        int,
+        setting(
+            "HEADRACE_HOST_AGENT_METRICS_PORT",
+            "port of the metrics of the host and its agent, on HEADRACE_METRICS_HOST; 0: none",
+            ge=0,
+            le=65535,
+        ),
+    ] = 0
+    metrics_host: Annotated[
+        str, setting("HEADRACE_METRICS_HOST", "address of the metrics' ports; whoever reaches it may read them")
+    ] = "127.0.0.1"
+    unresponsive_s: Annotated[
+        float,
+        setting(
+            "HEADRACE_HOST_UNRESPONSIVE_S",
+            "seconds after which a worker that was alive and does not answer any more is killed and started again; 0: "
+            "never",
+            ge=0,
+        ),
+    ] = 20.0
     pin: Annotated[bool, setting("HEADRACE_HOST_PIN", "whether each worker is kept on a core of its own")] = True
     drain_deadline_s: Annotated[
         float,

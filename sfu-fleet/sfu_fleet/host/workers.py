@@ -1,4 +1,4 @@
-"""The workers of a host: one process each, started again when they end by themselves, drained together."""
+"""The workers of a host: one process each, started again when they end or hang, drained together."""
 
 import asyncio
 import os
@@ -9,6 +9,7 @@ from contextlib import suppress
 import msgspec
 from structlog import get_logger
 
+from sfu_fleet.host.metrics import HostMetrics
 from sfu_fleet.tasks import end
 from shared.probe import answers
 
@@ -16,6 +17,7 @@ _SETTLED_S = 10.0  # a life as long as this resets the back-off
 _BACKOFF_FIRST_S = 0.2
 _BACKOFF_MAX_S = 10.0
 _READY_POLL_S = 0.2
+ALIVE_POLL_S = 1.0
 
 log = get_logger(__name__)
 
@@ -33,9 +35,11 @@ class WorkerSpec(msgspec.Struct, frozen=True):
 class _Worker:
     """One worker through all its lives."""
 
-    def __init__(self, spec: WorkerSpec) -> None:
+    def __init__(self, spec: WorkerSpec, metrics: HostMetrics, unresponsive_s: float) -> None:
         self.spec = spec
         self.stopping = False
+        self._metrics = metrics
+        self._unresponsive_s = unresponsive_s
         self._process: asyncio.subprocess.Process | None = None
 
     async def keep(self) -> None:
@@ -45,13 +49,45 @@ class _Worker:
         while True:
             born = loop.time()
             process = await self._spawn()
-            code = await process.wait()
+            reason = await self._life(process)
             if self.stopping:
                 return
             short = 0 if loop.time() - born >= _SETTLED_S else short + 1
-            delay_s = min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2.0 ** max(0, short - 1))
-            log.warning("worker_ended", worker=self.spec.name, code=code, again_in_s=delay_s)
+            delay_s = backoff_s(short)
+            self._metrics.restarts.labels(reason).inc()
+            log.warning(
+                "worker_ended", worker=self.spec.name, reason=reason, code=process.returncode, again_in_s=delay_s
+            )
             await asyncio.sleep(delay_s)
+
+    async def _life(self, process: asyncio.subprocess.Process) -> str:
+        """Wait for the end of a process, or for it to hang, which is its end as well; why it ended."""
+        watching = asyncio.create_task(self._hangs(process), name=f"{self.spec.name}-watch")
+        try:
+            await process.wait()
+        finally:
+            hung = watching.done()
+            await end(watching)
+        return "unresponsive" if hung else "ended"
+
+    async def _hangs(self, process: asyncio.subprocess.Process) -> None:
+        """Kill a process that does not answer any more, once it has: how long a start takes is no matter of ours.
+
+        One that drains is left alone: that has a deadline of its own.
+        """
+        loop = asyncio.get_running_loop()
+        if not self._unresponsive_s:
+            await loop.create_future()
+        heard: float | None = None
+        while True:
+            if self.stopping or await answers(self.spec.control_host, self.spec.control_port):
+                heard = loop.time()
+            elif heard is not None and loop.time() - heard >= self._unresponsive_s:
+                break
+            await asyncio.sleep(ALIVE_POLL_S)
+        log.error("worker_unresponsive", worker=self.spec.name, for_s=self._unresponsive_s)
+        with suppress(ProcessLookupError):
+            process.kill()
 
     def terminate(self) -> None:
         """SIGTERM, at which a worker drains."""
@@ -89,12 +125,20 @@ class _Worker:
         return self._process
 
 
+def backoff_s(short: int) -> float:
+    """Seconds until the next start, after so many short lives in a row."""
+    return min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2.0 ** max(0, short - 1))
+
+
 class Workers:
     """All workers of this host."""
 
-    def __init__(self, specs: Sequence[WorkerSpec]) -> None:
-        self._workers = [_Worker(spec) for spec in specs]
+    def __init__(self, specs: Sequence[WorkerSpec], metrics: HostMetrics, *, unresponsive_s: float) -> None:
+        self._workers = [_Worker(spec, metrics, unresponsive_s) for spec in specs]
         self._tasks: list[asyncio.Task[None]] = []
+        self._metrics = metrics
+        metrics.workers.labels("running").set_function(lambda: sum(worker.alive for worker in self._workers))
+        metrics.workers.labels("waiting").set_function(lambda: sum(not worker.alive for worker in self._workers))
 
     def start(self) -> None:
         """Start them, and keep them running."""
@@ -108,6 +152,7 @@ class Workers:
 
     async def drain(self, deadline_s: float) -> None:
         """Let all drain at once, so that none takes the others' viewers; what is left at the deadline is killed."""
+        self._metrics.draining.set(1)
         for worker in self._workers:
             worker.terminate()
         # One that is between two lives has nothing to drain.

@@ -18,7 +18,13 @@ class FakeCloud:
     """Serves on loopback while it is entered."""
 
     def __init__(self, instance: str = INSTANCE) -> None:
-        self.categories = {"instance-id": instance, "local-ipv4": "127.0.0.1", "public-ipv4": "203.0.113.7"}
+        self.categories = {
+            "instance-id": instance,
+            "local-ipv4": "127.0.0.1",
+            "public-ipv4": "203.0.113.7",
+            "placement/region": "eu-central-1",
+            "placement/availability-zone": "eu-central-1a",
+        }
         self.actions: list[dict[str, str]] = []
         self.failures: list[str] = []  # error codes of the next actions
         self.tokens = 0

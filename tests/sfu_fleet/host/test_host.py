@@ -11,8 +11,9 @@ from redis.asyncio import Redis
 from sfu_fleet.host.__main__ import worker_specs
 from sfu_fleet.host.metadata import Identity
 from sfu_fleet.host.settings import Settings
+from sfu_fleet.host.workers import ALIVE_POLL_S
 from shared.state.fleet import Fleet, Worker
-from tests.sfu_fleet.conftest import JWKS, Valkey
+from tests.sfu_fleet.conftest import JWKS, Valkey, free_port
 from tests.sfu_fleet.host.fake_cloud import INSTANCE, FakeCloud
 from tests.sfu_fleet.host.running import host
 
@@ -95,6 +96,25 @@ async def test_a_worker_that_dies_comes_back_on_its_port(valkey: Redis, shared_v
             assert (await workers(valkey, 2))[NAMES[0]].url == before.url
 
 
+async def test_a_worker_that_hangs_is_killed_and_comes_back(valkey: Redis, shared_valkey: Valkey) -> None:
+    metrics = str(free_port())
+    changes = {"HEADRACE_HOST_UNRESPONSIVE_S": "1", "HEADRACE_HOST_AGENT_METRICS_PORT": metrics}
+    with FakeCloud() as cloud:
+        async with host(cloud, shared_valkey.url, JWKS, **changes) as process, httpx.AsyncClient() as http:
+            await workers(valkey, 2)
+            assert 'sfu_host_workers{state="running"} 2.0' in await _scraped(http, metrics)
+            hung = min(await _children(process.pid))
+            # Only one that has answered before is taken to hang.
+            await asyncio.sleep(3 * ALIVE_POLL_S)
+            os.kill(hung, signal.SIGSTOP)
+            await until(lambda: _is_gone(hung))
+            async with asyncio.timeout(30):
+                while 'sfu_host_worker_restarts_total{reason="unresponsive"}' not in await _scraped(http, metrics):
+                    await asyncio.sleep(0.1)
+                while len(await _children(process.pid)) < 2:
+                    await asyncio.sleep(0.1)
+
+
 async def test_a_metadata_service_that_is_away_costs_nothing(valkey: Redis, shared_valkey: Valkey) -> None:
     with FakeCloud() as cloud:
         async with host(cloud, shared_valkey.url, JWKS) as process:
@@ -108,7 +128,7 @@ async def test_a_metadata_service_that_is_away_costs_nothing(valkey: Redis, shar
 def test_workers_announce_the_public_address_and_have_ports_of_their_own() -> None:
     specs = worker_specs(
         Settings(media_port=40_000, control_port=7900, metrics_port=9464),
-        Identity(INSTANCE, "10.0.0.5", "203.0.113.7"),
+        Identity(INSTANCE, "10.0.0.5", "203.0.113.7", "eu-central-1/eu-central-1a"),
         {"REDIS_URL": "rediss://log", "HEADRACE_HOST_GROUP": "fleet"},
         [0, 1],
     )
@@ -116,6 +136,7 @@ def test_workers_announce_the_public_address_and_have_ports_of_their_own() -> No
     assert specs[1].environ == {
         "REDIS_URL": "rediss://log",
         "HEADRACE_SFU_ANNOUNCED_ADDRESSES": "203.0.113.7",
+        "HEADRACE_ZONE": "eu-central-1/eu-central-1a",
         "HEADRACE_INSTANCE": NAMES[1],
         "HEADRACE_SFU_CONTROL_HOST": "10.0.0.5",
         "HEADRACE_SFU_CONTROL_PORT": "7901",
@@ -124,6 +145,10 @@ def test_workers_announce_the_public_address_and_have_ports_of_their_own() -> No
     }
     # The worker takes no longer id.
     assert all(len(spec.name) <= 16 for spec in specs)
+
+
+async def _scraped(http: httpx.AsyncClient, port: str) -> str:
+    return (await http.get(f"http://127.0.0.1:{port}/metrics")).text
 
 
 async def _children(pid: int) -> list[int]:

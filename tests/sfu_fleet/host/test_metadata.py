@@ -9,7 +9,9 @@ from tests.sfu_fleet.host.fake_cloud import INSTANCE, FakeCloud
 async def test_a_host_learns_who_it_is_with_a_session_token() -> None:
     with FakeCloud() as cloud:
         async with Metadata(cloud.url) as metadata:
-            assert await metadata.identity() == Identity(INSTANCE, "127.0.0.1", "203.0.113.7")
+            assert await metadata.identity() == Identity(
+                INSTANCE, "127.0.0.1", "203.0.113.7", "eu-central-1/eu-central-1a"
+            )
         assert cloud.tokens == 1
 
 
