@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import math
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -13,19 +14,43 @@ import uvloop
 from litestar import Litestar, Request, Response, get
 from litestar.config.cors import CORSConfig
 from litestar.di import Provide
+from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
-from litestar.types import ControllerRouterHandler
+from litestar.types import ControllerRouterHandler, Scope
+from prometheus_client import REGISTRY
 from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
 from structlog import get_logger
 
 from functions import health, metrics, vitals
-from functions.api import history, media, recordings, rooms
+from functions.api import (
+    auth,
+    fleet,
+    history,
+    keys,
+    listing,
+    media,
+    people,
+    recordings,
+    room_changes,
+    rooms,
+    sessions,
+    statistics,
+    users,
+    webhooks,
+)
+from functions.api.idempotency import IdempotencyMiddleware
+from functions.api.openapi import document
+from functions.api.rates import RateMiddleware
 from functions.archive.archiver import Archiver
+from functions.archive.notices import NoticeMover
+from functions.archive.reaper import Reaper
 from functions.archive.recordings import RecordingArchiver
+from functions.archive.sweeper import Sweeper
 from functions.context import Context, build_context
+from functions.http_security import secured
 from functions.request_log import request_log
 from functions.settings import Settings
 from functions.sfu_client import SfuError
@@ -33,13 +58,17 @@ from functions.signaling import routes as signaling
 from functions.signaling.granian_socket import raw_socket
 from functions.signaling.picows_server import SocketServer
 from functions.web.site import build_routes
+from functions.webhooks.dispatcher import Dispatcher
+from shared.cache.errors import CacheOverloaded
 from shared.serving import serve
 from shared.settings import SettingsError, load
+from shared.state.directory import Unchanged
 from shared.state.fleet import NoWorkerAvailable
-from shared.telemetry import tracing
+from shared.telemetry import own_use, tracing
 from shared.telemetry.exposition import exposed
 from shared.telemetry.logs import configure_logging
 from shared.telemetry.problems import EXCEPTION_HANDLERS, Problem, problem_response
+from shared.version import VERSION
 
 MAX_BODY_BYTES = 64 * 1024
 
@@ -51,7 +80,9 @@ def build_app(context: Context) -> Litestar:
     settings = context.settings
     handlers: list[ControllerRouterHandler] = [*health.ROUTES]
     if "api" in settings.functions:
-        handlers += [*rooms.ROUTES, *history.ROUTES, *media.ROUTES, *recordings.ROUTES, openapi]
+        for part in (rooms, listing, room_changes, people, history, statistics, media, recordings, webhooks, fleet):
+            handlers += part.ROUTES
+        handlers += [*sessions.ROUTES, *users.ROUTES, *keys.ROUTES, openapi]
     if "signaling" in settings.functions:
         handlers += signaling.ROUTES
     if "web" in settings.functions:
@@ -60,15 +91,24 @@ def build_app(context: Context) -> Litestar:
     def provide_context() -> Context:
         return context
 
+    async def before_request(request: Request[Any, Any, Any]) -> None:
+        await auth.recognise_key(request, context)
+
+    async def after_exception(error: Exception, scope: Scope) -> None:
+        await auth.count_offence(error, scope, context)
+
     return Litestar(
         handlers,
+        before_request=before_request,
+        after_exception=[after_exception],
         dependencies={"context": Provide(provide_context, sync_to_thread=False)},
         exception_handlers=EXCEPTION_HANDLERS
-        | {SfuError: _sfu_refused, NoWorkerAvailable: _no_worker, RedisError: _unavailable, PyMongoError: _unavailable},
+        | {SfuError: _sfu_refused, NoWorkerAvailable: _no_worker, RedisError: _unavailable, PyMongoError: _unavailable}
+        | {CacheOverloaded: _overloaded, Unchanged: _unchanged},
         cors_config=CORSConfig(
             allow_origins=list(settings.allowed_origins),
-            allow_methods=["GET", "POST", "PATCH", "DELETE", "OPTIONS"],
-            allow_headers=["authorization", "content-type", "if-match", "range"],
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
+            allow_headers=["authorization", "content-type", "idempotency-key", "if-match", "if-none-match", "range"],
             expose_headers=[
                 "location",
                 "etag",
@@ -83,18 +123,23 @@ def build_app(context: Context) -> Litestar:
         ),
         openapi_config=OpenAPIConfig(
             title="Headrace",
-            version="0.1.0",
-            description="Rooms, tokens, and media over WHIP and WHEP. Errors are problem details (RFC 9457).",
+            version=VERSION,
+            description="Live rooms, the people in them, and media over WHIP and WHEP. Errors are problems (RFC 9457).",
             # Litestar also serves it as JSON and YAML below this path; /openapi.json is where tools look.
             path="/openapi",
             render_plugins=[JsonRenderPlugin(), YamlRenderPlugin()],
             components=Components(
                 security_schemes={
-                    "identity": SecurityScheme(type="http", scheme="bearer", description="identity token"),
+                    "identity": SecurityScheme(type="http", scheme="bearer", description="identity token, or API key"),
                     "room": SecurityScheme(type="http", scheme="bearer", description="room token"),
+                    "operator": SecurityScheme(type="http", scheme="bearer", description="operator's token"),
                 }
             ),
         ),
+        middleware=[
+            DefineMiddleware(RateMiddleware, context=context),
+            DefineMiddleware(IdempotencyMiddleware, context=context, max_body_bytes=MAX_BODY_BYTES),
+        ],
         request_max_body_size=MAX_BODY_BYTES,
         lifespan=[_lifespan(context)],
         logging_config=None,
@@ -106,28 +151,30 @@ def build_app(context: Context) -> Litestar:
 @get("/openapi.json", include_in_schema=False, sync_to_thread=True)
 def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
     """The OpenAPI document."""
-    return request.app.openapi_schema.to_schema()
+    return document(request.app)
 
 
 def _lifespan(context: Context) -> Any:  # noqa: ANN401 - Litestar's own type is private
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
         context.hub.start()
+        vitals.watch_identity(context.tokens)
         tasks = [
             asyncio.create_task(vitals.watch_loop(), name="loop-lag"),
             asyncio.create_task(vitals.watch_dependencies(context.redis, context.mongodb), name="dependencies"),
+            asyncio.create_task(context.cache.run(), name="cache"),
             asyncio.create_task(context.desk.run(), name="attendance-desk"),
             asyncio.create_task(context.door.run(), name="door"),
             asyncio.create_task(context.bus.run(), name="bus"),
             asyncio.create_task(context.ephemeral.run(), name="ephemeral"),
+            asyncio.create_task(context.sampling.run(), name="sampling"),
             asyncio.create_task(signaling.expire_silent(context), name="expire-silent"),
             asyncio.create_task(signaling.hold_places(context), name="hold-places"),
+            asyncio.create_task(context.keys.follow(context.tokens), name="keys"),
+            asyncio.create_task(context.revocations.follow(), name="revocations"),
         ]
         if "archive" in context.settings.functions:
-            archiver = Archiver(context.redis, context.archive, context.settings.instance)
-            tasks.append(asyncio.create_task(archiver.run(), name="archiver"))
-            moving = RecordingArchiver(context.reports, context.catalogue)
-            tasks.append(asyncio.create_task(moving.run(), name="recording-archiver"))
+            tasks += _archiving(context)
         sockets = SocketServer(context)
         if context.settings.socket_port and "signaling" in context.settings.functions:
             await sockets.start(context.settings.host, context.settings.socket_port)
@@ -143,6 +190,23 @@ def _lifespan(context: Context) -> Any:  # noqa: ANN401 - Litestar's own type is
     return lifespan
 
 
+def _archiving(context: Context) -> list[asyncio.Task[None]]:
+    archiver = Archiver(context.redis, context.archive, context.directory, context.announcer, context.settings.instance)
+    recordings = RecordingArchiver(context.reports, context.catalogue, context.announcer)
+    notices = NoticeMover(context.notices, context.audience, context.directory, context.announcer)
+    sweeper = Sweeper(context.directory, context.archive, context.audience)
+    reaper = Reaper(context.directory, context.log, context.fleet)
+    dispatcher = Dispatcher(context.webhooks, context.deliveries, context.sender)
+    return [
+        asyncio.create_task(archiver.run(), name="archiver"),
+        asyncio.create_task(recordings.run(), name="recording-archiver"),
+        asyncio.create_task(notices.run(), name="notices"),
+        asyncio.create_task(sweeper.run(), name="sweeper"),
+        asyncio.create_task(reaper.run(), name="reaper"),
+        asyncio.create_task(dispatcher.run(), name="webhooks"),
+    ]
+
+
 def _sfu_refused(_request: Request[Any, Any, Any], error: SfuError) -> Response[dict[str, Any]]:
     headers = {"retry-after": "1"} if error.status in {409, 503} else {}
     return problem_response(Problem(error.status, error.code, "The media server refused", error.detail, headers))
@@ -156,6 +220,16 @@ def _unavailable(_request: Request[Any, Any, Any], error: Exception) -> Response
     log.warning("dependency_lost", error=type(error).__name__)
     detail = "a database cannot be reached at the moment"
     return problem_response(Problem(503, "unavailable", "Unavailable", detail, {"retry-after": "2"}))
+
+
+def _overloaded(_request: Request[Any, Any, Any], error: CacheOverloaded) -> Response[dict[str, Any]]:
+    headers = {"retry-after": str(math.ceil(error.retry_after_s))}
+    return problem_response(Problem(503, "overloaded", "Unavailable", str(error), headers))
+
+
+def _unchanged(_request: Request[Any, Any, Any], error: Unchanged) -> Response[dict[str, Any]]:
+    """Somebody else changed or deleted the room at the same moment."""
+    return problem_response(Problem(409, "changed_meanwhile", "Changed meanwhile", str(error)))
 
 
 def _calm_collector() -> None:
@@ -180,7 +254,12 @@ async def run(settings: Settings) -> None:
         await signaling.drain_sockets(context, settings.drain_deadline_s)
 
     tracing.start(settings.otlp_url, service="functions", instance=settings.instance)
-    app = raw_socket(tracing.traced(request_log(build_app(context))))
+    own_use.measure(REGISTRY, cores=settings.cpu_limit)
+    for function in settings.functions:
+        metrics.SERVES.labels(function).set(1)
+    app = raw_socket(
+        tracing.traced(request_log(secured(build_app(context), production=settings.environment == "production")))
+    )
     try:
         with exposed(settings.metrics_host, settings.metrics_port):
             await serve(app, host=settings.host, port=settings.port, drain=drain, keep_alive_s=settings.keep_alive_s)

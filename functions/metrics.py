@@ -1,9 +1,9 @@
 """Metrics of a function process, made from the catalogue. One process per container: the default registry is its."""
 
 from shared.telemetry.catalogue import process, signaling, state, web
-from shared.telemetry.exposition import memory_limit
 from shared.telemetry.metric import counter, gauge, histogram
 
+SERVES = gauge(web.SERVES)
 HTTP_REQUESTS = counter(web.HTTP_REQUESTS)
 HTTP_SECONDS = histogram(web.HTTP_SECONDS)
 HTTP_IN_FLIGHT = gauge(web.HTTP_IN_FLIGHT)
@@ -13,6 +13,12 @@ SFU_ERRORS = counter(web.SFU_ERRORS)
 PLACEMENTS = counter(web.PLACEMENTS)
 ROOMS_CREATED = counter(web.ROOMS_CREATED)
 GUESTS_CREATED = counter(web.GUESTS_CREATED)
+USERS_CREATED = counter(web.USERS_CREATED)
+SIGN_INS = counter(web.SIGN_INS)
+SESSIONS_REFRESHED = counter(web.SESSIONS_REFRESHED)
+PASSWORDS_WAITING = gauge(web.PASSWORDS_WAITING)
+KEYS_KNOWN = gauge(web.KEYS_KNOWN)
+REVOCATIONS = gauge(web.REVOCATIONS)
 
 CONNECTIONS = gauge(signaling.CONNECTIONS)
 ROOMS = gauge(signaling.ROOMS)
@@ -49,6 +55,8 @@ ARCHIVED = counter(state.ARCHIVED)
 ARCHIVE_SECONDS = histogram(state.ARCHIVE_SECONDS)
 ARCHIVE_LAG_SECONDS = gauge(state.ARCHIVE_LAG)
 ARCHIVE_ERRORS = counter(state.ARCHIVE_ERRORS)
+WEBHOOKS = counter(state.WEBHOOKS)
+WEBHOOK_SECONDS = histogram(state.WEBHOOK_SECONDS)
 DEPENDENCY_UP = gauge(state.DEPENDENCY_UP)
 DEPENDENCY_SECONDS = gauge(state.DEPENDENCY_SECONDS)
 REDIS_POOL = gauge(state.REDIS_POOL)
@@ -58,4 +66,3 @@ MONGODB_SECONDS = histogram(state.MONGODB_SECONDS)
 MONGODB_ERRORS = counter(state.MONGODB_ERRORS)
 
 DRAINING = gauge(process.DRAINING)
-gauge(process.MEMORY_LIMIT).set(memory_limit())

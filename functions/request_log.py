@@ -52,7 +52,7 @@ def request_log(app: ASGIApp) -> ASGIApp:
                 if route not in _SILENT:
                     metrics.HTTP_REQUESTS.labels(route, method, str(status)).inc()
                     metrics.HTTP_SECONDS.labels(route).observe(seconds)
-                    log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1e3, 2))
+                    log.info("request", method=method, route=route, status=status, ms=round(seconds * 1e3, 2))
 
     return middleware
 

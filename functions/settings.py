@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from shared.settings import setting
+from shared.security.tokens import LONGEST_LIFETIME_S
+from shared.settings import EnvironmentSetting, setting
 from shared.telemetry import tracing
 from shared.telemetry.logs import LogFormat, LogLevel
 
@@ -15,11 +16,71 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What a function process is told by its environment."""
 
     redis_url: Annotated[str, setting("REDIS_URL", "room log, presence and placement: redis://host:port/0")]
+    cache_url: Annotated[
+        str,
+        setting(
+            "HEADRACE_CACHE_URL",
+            "the cache's own Redis, which evicts (maxmemory-policy allkeys-lru): redis://host:port/0; none: things are "
+            "cached in the process only, for a second",
+        ),
+    ] = ""
+    cache_entries: Annotated[
+        int, setting("HEADRACE_CACHE_ENTRIES", "entries that this process caches at most", ge=1)
+    ] = 20_000
+    cache_bytes: Annotated[int, setting("HEADRACE_CACHE_BYTES", "bytes that they may have together", ge=65_536)] = (
+        33_554_432
+    )
+    cache_loads_per_s: Annotated[
+        float,
+        setting(
+            "HEADRACE_CACHE_LOADS_PER_S",
+            "reads of the databases behind the cache that this process does a second while the cache's Redis is away",
+            gt=0,
+        ),
+    ] = 200.0
     mongodb_uri: Annotated[str, setting("MONGODB_URI", "rooms and people: mongodb://host:port/?replicaSet=name")]
     mongodb_database: Annotated[str, setting("MONGODB_DATABASE", "database name")] = "headrace"
+    environment: EnvironmentSetting = "production"
     jwt_keys: Annotated[
-        str, setting("HEADRACE_JWT_KEYS", "JWK set of Ed25519 keys with kid; the first private key signs")
-    ]
+        str,
+        setting(
+            "HEADRACE_JWT_KEYS",
+            "JWK set of Ed25519 or P-256 keys with kid; the first private one whose time has come signs; required, or "
+            "HEADRACE_JWT_KEYS_FILE is",
+        ),
+    ] = ""
+    jwt_keys_file: Annotated[
+        str, setting("HEADRACE_JWT_KEYS_FILE", "file with such a set, read again when it changes, so that keys rotate")
+    ] = ""
+    insecure_hs256: Annotated[
+        bool,
+        setting("HEADRACE_INSECURE_HS256", "whether HS256 keys are taken, with which whoever verifies can also sign"),
+    ] = False
+    insecure_cookies: Annotated[
+        bool, setting("HEADRACE_INSECURE_COOKIES", "whether cookies are also sent over plain HTTP")
+    ] = False
+    identity_lifetime_s: Annotated[
+        int,
+        setting(
+            "HEADRACE_IDENTITY_LIFETIME_S", "seconds that an identity token is good for", ge=60, le=LONGEST_LIFETIME_S
+        ),
+    ] = 900
+    session_lifetime_s: Annotated[
+        int,
+        setting(
+            "HEADRACE_SESSION_LIFETIME_S",
+            "seconds for which somebody stays signed in, or remains the same guest, without being seen",
+            ge=300,
+        ),
+    ] = 2_592_000
+    chat_links: Annotated[
+        Literal["everyone", "moderators", "nobody"],
+        setting("HEADRACE_CHAT_LINKS", "whose chat messages may have links: everyone's, moderators' or nobody's"),
+    ] = "everyone"
+    blocked_terms: Annotated[
+        tuple[str, ...],
+        setting("HEADRACE_BLOCKED_TERMS", "words that no message, name or title may have, whatever a room says"),
+    ] = ()
     functions: Annotated[
         tuple[FunctionName, ...],
         setting("HEADRACE_FUNCTIONS", "which of api, archive, signaling and web this process does"),
@@ -41,6 +102,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     metrics_port: Annotated[
         int, setting("HEADRACE_METRICS_PORT", "port of the metrics, never a public one; 0: none", ge=0, le=65535)
     ] = 0
+    cpu_limit: Annotated[
+        float,
+        setting(
+            "HEADRACE_CPU_LIMIT",
+            "cores that this process may use, as its share is measured against; 0: its container's limit, one at most",
+            ge=0,
+        ),
+    ] = 0.0
     otlp_url: Annotated[
         str, setting(tracing.VARIABLE, "where traces go (OTLP over HTTP), as http://127.0.0.1:4318; none: no traces")
     ] = ""
@@ -50,6 +119,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "HEADRACE_INSTANCE",
             "name of this process in logs and metrics; default the host's name",
             max_length=64,
+        ),
+    ] = ""
+    zone: Annotated[
+        str,
+        setting(
+            "HEADRACE_ZONE",
+            "where this process is, from the wide to the narrow, as eu-central-1/eu-central-1a; who comes in here "
+            "gets an SFU worker near it",
         ),
     ] = ""
     web_root: Annotated[
@@ -101,6 +178,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     recordings_prune: Annotated[
         bool,
         setting("HEADRACE_RECORDINGS_PRUNE", "whether a room that is full loses its oldest recordings when one begins"),
+    ] = False
+    insecure_webhooks: Annotated[
+        bool,
+        setting(
+            "HEADRACE_INSECURE_WEBHOOKS",
+            "whether webhooks may go to private addresses and without TLS; for a machine of one's own alone",
+        ),
     ] = False
     keep_alive_s: Annotated[
         float,

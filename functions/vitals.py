@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from functions import metrics
+from shared.security.tokens import Tokens
 from shared.state.documents import Document
 from shared.telemetry.catalogue.state import COMMANDS
 
@@ -52,6 +53,12 @@ async def _ask(dependency: str, question: Callable[[], Awaitable[object]]) -> No
     else:
         metrics.DEPENDENCY_UP.labels(dependency).set(1)
     metrics.DEPENDENCY_SECONDS.labels(dependency).set(time.perf_counter() - began)
+
+
+def watch_identity(tokens: Tokens) -> None:
+    """Have the number of keys and revocations read when somebody asks."""
+    metrics.KEYS_KNOWN.set_function(lambda: len(tokens.keys.keys))
+    metrics.REVOCATIONS.set_function(lambda: len(tokens.revocations))
 
 
 def watch_redis_pool(redis: Redis) -> None:

@@ -2,16 +2,22 @@
 
 A settings class is a frozen msgspec struct. Each field names its variable and carries its documentation through
 `setting()`, so that the code is the reference.
+
+A field whose name begins with `insecure_` gives up a protection. It has a variable with INSECURE in its name, and
+`load` refuses it in production.
 """
 
 import os
 import types
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
 T = TypeVar("T", bound=msgspec.Struct)
+
+Environment = Literal["production", "development"]
+ENVIRONMENT: Final = "HEADRACE_ENVIRONMENT"
 
 
 class SettingsError(ValueError):
@@ -25,6 +31,12 @@ class SettingsError(ValueError):
 def setting(variable: str, doc: str, **constraints: Any) -> msgspec.Meta:  # noqa: ANN401 - msgspec's own constraints
     """Annotation of a settings field: the variable that it is read from, what it means, and msgspec constraints."""
     return msgspec.Meta(description=doc, extra={"variable": variable}, **constraints)
+
+
+EnvironmentSetting = Annotated[
+    Environment,
+    setting(ENVIRONMENT, "production, or development, where HEADRACE_INSECURE_* settings may be used"),
+]
 
 
 def load(cls: type[T], environ: Mapping[str, str] | None = None) -> T:
@@ -52,7 +64,18 @@ def load(cls: type[T], environ: Mapping[str, str] | None = None) -> T:
             found[field.name] = msgspec.convert(raw, annotation, strict=False)
         except msgspec.ValidationError as error:
             raise SettingsError(variable, f"{error} ({_doc_of(annotation)})") from error
-    return cls(**found)
+    loaded = cls(**found)
+    _refuse_insecure(loaded, hints)
+    return loaded
+
+
+def _refuse_insecure(loaded: msgspec.Struct, hints: Mapping[str, Any]) -> None:
+    if getattr(loaded, "environment", "production") != "production":
+        return
+    for name, annotation in hints.items():
+        if name.startswith("insecure_") and getattr(loaded, name):
+            problem = f"is for development only: expected {ENVIRONMENT}=development beside it, or none of it"
+            raise SettingsError(_variable_of(annotation), problem)
 
 
 def variables(cls: type[msgspec.Struct]) -> set[str]:

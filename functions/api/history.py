@@ -10,22 +10,19 @@ from typing import Annotated, Any, Literal
 import msgspec
 from litestar import Request, get
 from litestar.di import NamedDependency
-from litestar.openapi.spec import SecurityRequirement
 from litestar.params import FromPath, Parameter
 from litestar.types import ControllerRouterHandler
 
-from functions.api.auth import room_claims_of
+from functions.api.auth import ROOM_TOKEN, room_claims_of
 from functions.context import Context
 from shared.protocol import messages as m
 from shared.security.tokens import Grant
-from shared.state.directory import parse_room_id
 from shared.state.rooms import LARGEST_OFFSET, Entry
 from shared.telemetry.problems import Problem
 
 MAX_LIMIT = 200
 DEFAULT_LIMIT = 50
 
-_ROOM_TOKEN: list[SecurityRequirement] = [{"room": []}]
 Kind = Literal["chat", "gift", "stream_started", "stream_ended", "sanction", "settings"]
 _KINDS: dict[type[msgspec.Struct], Kind] = {
     m.ChatEvent: "chat",
@@ -66,7 +63,7 @@ Cursor = Annotated[str | None, Parameter(description="offset of an event, exclud
     "/v1/rooms/{room_id:str}/messages",
     summary="Read a room's history",
     tags=["rooms"],
-    security=_ROOM_TOKEN,
+    security=ROOM_TOKEN,
 )
 async def read_history(
     request: Request[Any, Any, Any],
@@ -80,10 +77,7 @@ async def read_history(
 
     From the start, or from `after` on. With `before` alone: the page that ends there. The token must grant `subscribe`.
     """
-    room = parse_room_id(room_id)
-    if room is None:
-        raise Problem(404, "room_unknown", "No such room", "check the code, or ask for a new link")
-    room_claims_of(request, context, room, Grant.SUBSCRIBE)
+    room = room_claims_of(request, context, room_id, Grant.SUBSCRIBE).room
     low = _number(after, "after", 0, 0, LARGEST_OFFSET)
     high = _number(before, "before", LARGEST_OFFSET, 0, LARGEST_OFFSET)
     if low >= high:

@@ -6,27 +6,24 @@ from typing import Annotated, Any
 import httpx
 from litestar import Request, Response, delete, get, post
 from litestar.di import NamedDependency
-from litestar.openapi.spec import SecurityRequirement
 from litestar.params import FromPath, Parameter
 from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
 
-from functions.api.auth import claims_of_link, room_claims_of
+from functions.api.auth import ROOM_TOKEN, claims_of_link, room_claims_of, typed_room
 from functions.api.schemas import RecordingLink, RecordingResponse
 from functions.context import Context
 from functions.recording_shelf import LINK_LIFETIME_S, Shown
 from functions.sfu_client import SfuError
 from shared.security.tokens import Claims, Grant
-from shared.state.directory import parse_room_id
 from shared.state.recordings import Recording
 from shared.telemetry.problems import Problem
 
-_ROOM_TOKEN: list[SecurityRequirement] = [{"room": []}]
 # What a worker says of a file that its reader has to know.
 _PASSED_ON = ("accept-ranges", "content-length", "content-range")
 
 
-@post("/v1/rooms/{room_id:str}/recording", summary="Begin to record", tags=["recordings"], security=_ROOM_TOKEN)
+@post("/v1/rooms/{room_id:str}/recording", summary="Begin to record", tags=["recordings"], security=ROOM_TOKEN)
 async def start(
     request: Request[Any, Any, Any],
     room_id: FromPath[str],
@@ -49,7 +46,7 @@ async def start(
     "/v1/rooms/{room_id:str}/recording",
     summary="End the recording",
     tags=["recordings"],
-    security=_ROOM_TOKEN,
+    security=ROOM_TOKEN,
     status_code=200,
 )
 async def stop(
@@ -61,7 +58,7 @@ async def stop(
     return _described(Shown(ended, ended.state))
 
 
-@get("/v1/rooms/{room_id:str}/recordings", summary="List recordings", tags=["recordings"], security=_ROOM_TOKEN)
+@get("/v1/rooms/{room_id:str}/recordings", summary="List recordings", tags=["recordings"], security=ROOM_TOKEN)
 async def list_all(
     request: Request[Any, Any, Any], room_id: FromPath[str], context: NamedDependency[Context]
 ) -> list[RecordingResponse]:
@@ -74,7 +71,7 @@ async def list_all(
     "/v1/rooms/{room_id:str}/recordings/{recording:str}",
     summary="Read a recording",
     tags=["recordings"],
-    security=_ROOM_TOKEN,
+    security=ROOM_TOKEN,
     media_type="video/webm",
 )
 async def read(
@@ -92,7 +89,7 @@ async def read(
     if token is None:
         claims = _claims(request, room_id, context)
     else:
-        claims = claims_of_link(context, token, _room(room_id), recording)
+        claims = claims_of_link(context, token, typed_room(room_id), recording)
     shown = await context.shelf.find(claims.room, recording)
     if not shown.recording.stored:
         answer = await _opened(context, claims, shown, request.headers.get("range"))
@@ -108,7 +105,7 @@ async def read(
     "/v1/rooms/{room_id:str}/recordings/{recording:str}/link",
     summary="Get a link to a recording",
     tags=["recordings"],
-    security=_ROOM_TOKEN,
+    security=ROOM_TOKEN,
 )
 async def link(
     request: Request[Any, Any, Any],
@@ -131,7 +128,7 @@ async def link(
     "/v1/rooms/{room_id:str}/recordings/{recording:str}",
     summary="Delete a recording",
     tags=["recordings"],
-    security=_ROOM_TOKEN,
+    security=ROOM_TOKEN,
 )
 async def remove(
     request: Request[Any, Any, Any],
@@ -181,14 +178,7 @@ async def _content(answer: httpx.Response) -> AsyncIterator[bytes]:
 
 
 def _claims(request: Request[Any, Any, Any], room_id: str, context: Context) -> Claims:
-    return room_claims_of(request, context, _room(room_id), Grant.MODERATE)
-
-
-def _room(room_id: str) -> str:
-    room = parse_room_id(room_id)
-    if room is None:
-        raise Problem(404, "room_unknown", "No such room", "check the code, or ask for a new link")
-    return room
+    return room_claims_of(request, context, room_id, Grant.MODERATE)
 
 
 def _described(shown: Shown) -> RecordingResponse:

@@ -20,12 +20,15 @@ from structlog import get_logger
 
 from functions import metrics
 from functions.archive.arrears import Arrears
-from shared.protocol.messages import SettingsChanged
+from functions.webhooks.announcing import Announcer
+from shared.protocol.messages import SettingsChanged, StreamEnded, StreamStarted, decode_event
 from shared.state.archive import RoomArchive, is_event
 from shared.state.archive_reader import BATCH_EVENTS, ArchiveReader
-from shared.state.control import RoomControl
+from shared.state.control import RoomControl, Settings
+from shared.state.directory import RoomDirectory
 from shared.state.log_script import Bounds
 from shared.state.news import LEASE_MS, Claim, News
+from shared.state.rooms import Entry
 
 POLL_S = 0.5
 ROOMS_PER_SHARD = 16
@@ -46,12 +49,20 @@ class Archiver:
     """One per process. `run` until cancelled."""
 
     def __init__(
-        self, redis: Redis | RedisCluster, archive: RoomArchive, instance: str, bounds: Bounds | None = None
+        self,
+        redis: Redis | RedisCluster,
+        archive: RoomArchive,
+        directory: RoomDirectory,
+        announcer: Announcer,
+        instance: str,
+        bounds: Bounds | None = None,
     ) -> None:
         self._news = News(redis)
         self._reader = ArchiveReader(redis, f"{instance}:{secrets.token_hex(4)}", bounds)
         self._control = RoomControl(redis, bounds)
         self._archive = archive
+        self._directory = directory
+        self._announcer = announcer
         self._delays: dict[str, float] = {}
         self._arrears = Arrears()
         self._at_once = asyncio.Semaphore(ROOMS_AT_ONCE)
@@ -84,10 +95,10 @@ class Archiver:
         while entries := await self._reader.read(room):
             started = time.perf_counter()
             self._arrears.add(room, entries[0][0])
+            # First: who sees the event in the archive may take it that what it says is kept as well.
+            settings = await self._settings_after(room, entries)
             await self._archive.write(room, await self._reader.epoch(room), entries)
-            if any(is_event(raw, SettingsChanged) for _, raw in entries):
-                # All of them, also those that the log does not tell.
-                await self._archive.note_settings(room, await self._control.settings(room))
+            await self._follow_up(room, entries, settings)
             await self._reader.settled(room, entries)
             metrics.ARCHIVE_SECONDS.observe(time.perf_counter() - started)
             metrics.ARCHIVED.inc(len(entries))
@@ -104,6 +115,23 @@ class Archiver:
         delay = FIRST_DELAY_S if written else min(2 * self._delays.get(room, FIRST_DELAY_S), LONGEST_DELAY_S)
         self._delays[room] = delay
         return delay
+
+    async def _settings_after(self, room: str, entries: list[Entry]) -> Settings | None:
+        """All settings, also those that the log does not tell, where one of the events is of a change."""
+        if any(is_event(raw, SettingsChanged) for _, raw in entries):
+            return await self._control.settings(room)
+        return None
+
+    async def _follow_up(self, room: str, entries: list[Entry], settings: Settings | None) -> None:
+        """What events mean for the room itself, and for those who want to be told of them."""
+        if settings is not None:
+            await self._directory.note_settings(room, settings)
+        for offset, raw in entries:
+            if is_event(raw, StreamStarted) or is_event(raw, StreamEnded):
+                event = decode_event(raw)
+                session = event.session if isinstance(event, StreamStarted) else None
+                await self._directory.note_stream(room, offset, session)
+        await self._announcer.entries(room, entries)
 
     async def _guarded(self, work: Awaitable[T], otherwise: T) -> T:
         try:

@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 from structlog import get_logger
 
 from functions import metrics
+from functions.webhooks.announcing import Announcer
 from shared.state.recordings import RecordingCatalogue, RecordingReports
 
 POLL_S = 1.0
@@ -20,7 +21,8 @@ log = get_logger(__name__)
 class RecordingArchiver:
     """One per process. `run` until cancelled."""
 
-    def __init__(self, reports: RecordingReports, catalogue: RecordingCatalogue) -> None:
+    def __init__(self, reports: RecordingReports, catalogue: RecordingCatalogue, announcer: Announcer) -> None:
+        self._announcer = announcer
         self._reports = reports
         self._catalogue = catalogue
 
@@ -30,8 +32,9 @@ class RecordingArchiver:
             try:
                 for report in await self._reports.waiting():
                     await self._catalogue.note(report.recording)
+                    await self._announcer.recording(report.recording)
                     await self._reports.settle(report)
             except (RedisError, PyMongoError, OSError, TimeoutError) as error:
-                metrics.ARCHIVE_ERRORS.labels(type(error).__name__).inc()
+                metrics.ARCHIVE_ERRORS.labels("mongodb" if isinstance(error, PyMongoError) else "redis").inc()
                 log.warning("recordings_not_archived", error=type(error).__name__)
             await asyncio.sleep(POLL_S)

@@ -10,6 +10,7 @@ from shared.protocol import messages as m
 from shared.protocol.errors import CloseCode, ErrorCode
 from shared.state.commands import Displaced, Knocked
 from shared.state.limits import Admission, Holder, Limits
+from shared.state.notices import Notices
 from shared.state.presence import CAPACITY, Entrance, Seat
 
 
@@ -47,7 +48,8 @@ class Guest(Protocol):
 class Reception:
     """Lets connections in. One per process. Every method raises `redis.exceptions.RedisError` when Redis is away."""
 
-    def __init__(self, limits: Limits, desk: AttendanceDesk, door: Door) -> None:
+    def __init__(self, limits: Limits, desk: AttendanceDesk, door: Door, notices: Notices) -> None:
+        self._notices = notices
         self.limits = limits
         self._desk = desk
         self._door = door
@@ -92,7 +94,7 @@ class Reception:
         """Wait until there is a place; how many viewers there are then. `on_waiting` is called once if it takes time.
 
         Raises:
-            Turned: banned, rejected, or the room is full.
+            Turned: banned, rejected, or the room is full or was deleted.
         """
         position = 0
         try:
@@ -103,6 +105,8 @@ class Reception:
                 if outcome is Entrance.SEATED:
                     await self._door.stop_waiting(room, seat.participant, gone=False)
                     return value
+                if outcome is Entrance.FULL:
+                    await self._notices.room_full(room, CAPACITY)
                 _refuse(outcome, value)
                 if position == 0:
                     on_waiting()
@@ -126,3 +130,5 @@ def _refuse(outcome: Entrance, value: int) -> None:
         case Entrance.FULL:
             problem = f"the room is full: {CAPACITY} viewers"
             raise Turned(ErrorCode.ROOM_FULL, problem, CloseCode.TOO_MANY, limit="room_full")
+        case Entrance.REMOVED:
+            raise Turned(ErrorCode.ROOM_UNKNOWN, "the room was deleted", CloseCode.ROOM_UNKNOWN)

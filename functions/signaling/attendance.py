@@ -5,6 +5,7 @@ not more than a few times a second, after somebody came or went.
 """
 
 import asyncio
+from collections.abc import Callable
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -34,6 +35,7 @@ class AttendanceDesk:
         self._audiences: dict[str, Audience] = {}
         self._changed: set[str] = set()
         self._due = asyncio.Event()
+        self.on_removed: Callable[[str], None] = lambda _room: None
 
     async def enter(self, room: str, seat: Seat) -> Entered:
         """Let somebody in, or say why not.
@@ -91,6 +93,9 @@ class AttendanceDesk:
             metrics.PRESENCE_ERRORS.inc()
             log.warning("presence_not_reported", error=type(error).__name__)
             return
+        if audience.removed:
+            # Whoever missed the command hears of it here.
+            self.on_removed(room)
         if not self._hub.members(room):
             self._audiences.pop(room, None)
             self._measure()

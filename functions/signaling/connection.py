@@ -73,8 +73,8 @@ class Connection:
         self._next_frame: asyncio.Task[Frame] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._backed_off = False
-        self._displaced = False
-        self._expelled = False
+        # Why somebody else ends this connection.
+        self._end_code: CloseCode | None = None
         self.seat: Seat | None = None
         self.holder: Holder | None = None
 
@@ -127,13 +127,30 @@ class Connection:
 
     def displace(self) -> None:
         """Close: a newer connection of the same identity took this one's place."""
-        self._displaced = True
+        self._end_code = CloseCode.DISPLACED
         self._interrupt()
 
     def expel(self) -> None:
         """Close: this participant was banned."""
-        self._expelled = True
+        self._end_code = CloseCode.FORBIDDEN
         self.refuse(ProtocolError(ErrorCode.BANNED, "you may not be in this room"))
+        self._interrupt()
+
+    def remove(self) -> None:
+        """Close: the room was deleted."""
+        self._end_code = CloseCode.ROOM_UNKNOWN
+        self.refuse(ProtocolError(ErrorCode.ROOM_UNKNOWN, "the room was deleted"))
+        self._interrupt()
+
+    @property
+    def sid(self) -> str:
+        """The session or API key that this participant's token came from; '' before the join."""
+        return self._claims.sid
+
+    def revoke(self) -> None:
+        """Close: what this participant's token came from has been ended."""
+        self._end_code = CloseCode.UNAUTHORIZED
+        self.refuse(ProtocolError(ErrorCode.UNAUTHORIZED, "you have signed out"))
         self._interrupt()
 
     async def _talk(self) -> None:
@@ -146,7 +163,7 @@ class Connection:
             raise _Closed(CloseCode.JOIN_TIMEOUT) from None
         self._media = MediaRequests(self._context.sfu, self._context.qualities, claims, self)
         self._claims = claims
-        submissions = Submissions(self._context.hub.appender, self._room, claims, self)
+        submissions = Submissions(self._context.hub.appender, self._context.text_policy, self._room, claims, self)
         self._heard_at = loop.time()
         self._context.sockets.add(self)
         self._context.door.add(self._room, self, moderates=Grant.MODERATE in claims.grants)
@@ -368,10 +385,8 @@ class Connection:
             return CloseCode.TOO_SLOW
         if self._backed_off:
             return CloseCode.TOO_MANY
-        if self._displaced:
-            return CloseCode.DISPLACED
-        if self._expelled:
-            return CloseCode.FORBIDDEN
+        if self._end_code is not None:
+            return self._end_code
         # An outbox that closed by itself found the peer gone; else it was silent.
         return None if self.outbox.closed else CloseCode.GOING_AWAY
 

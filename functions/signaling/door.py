@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 from structlog import get_logger
 
 from shared.protocol import messages as m
-from shared.state.commands import Command, Decided, Displaced, Knocked, Reconfigured, send_command
+from shared.state.commands import Command, Decided, Displaced, Knocked, Reconfigured, Removed, send_command
 from shared.state.presence import Seat
 from shared.state.waiting import WaitingRoom
 
@@ -31,6 +31,9 @@ class Socket(Protocol):
 
     def expel(self) -> None:
         """Close: this participant was banned."""
+
+    def remove(self) -> None:
+        """Close: the room is no more."""
 
 
 class Door:
@@ -112,6 +115,14 @@ class Door:
             case Displaced():
                 if displaced := self._sockets.get(command.connection):
                     displaced.displace()
+
+            case Removed():
+                self.clear(room)
+
+    def clear(self, room: str) -> None:
+        """Close the sockets of a room that was deleted."""
+        for socket in [s for s in self._sockets.values() if self._rooms.get(s.id) == room]:
+            socket.remove()
 
     def on_ban(self, room: str, participant: str) -> None:
         """Close the sockets of somebody who was banned."""

@@ -22,6 +22,7 @@ RETRY_AFTER_MS = 1000
 _CODES = {
     "sdp_refused": ErrorCode.SDP_REFUSED,
     "no_publisher": ErrorCode.NOT_LIVE,
+    "room_ended": ErrorCode.FORBIDDEN,
     "unknown_session": ErrorCode.SESSION_UNKNOWN,
     "at_capacity": ErrorCode.NO_CAPACITY,
     "draining": ErrorCode.NO_CAPACITY,
@@ -60,6 +61,7 @@ class MediaRequests:
         self._watching: set[str] = set()
         self._viewports = Viewports(self._fit)
         self._tasks: set[asyncio.Task[None]] = set()
+        qualities.attend(claims.sub, peer)
 
     def begin(self, message: MediaMessage) -> None:
         """Start carrying out a request; it is answered when it is done.
@@ -113,6 +115,7 @@ class MediaRequests:
     async def settle(self) -> None:
         """Let what was asked for be carried out: a client that leaves sends `hangup` and closes."""
         self._viewports.stop()
+        self._qualities.leave(self._claims.sub, self._peer)
         for session in self._watching:
             self._qualities.forget(session, self._peer)
         if self._tasks:
@@ -138,12 +141,12 @@ class MediaRequests:
 
     async def _publish(self, message: m.Publish) -> m.ServerMessage:
         offer = sdp.plain(message.sdp, reference=message.request)
-        session = await self._sfu.publish(self._claims, offer)
+        session = await self._sfu.publish(self._claims, offer, instead_of=message.instead_of)
         self._publishing.add(session.session)
         return m.Answer(message.request, session.session, sdp.compress(session.sdp))
 
     async def _subscribe(self, message: m.Subscribe) -> m.ServerMessage:
-        session = await self._sfu.subscribe(self._claims)
+        session = await self._sfu.subscribe(self._claims, instead_of=message.instead_of)
         self._watch(session.session)
         return m.Offer(message.request, session.session, sdp.compress(session.sdp))
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from shared.protocol import messages as m
-from shared.state.qualities import decode_qualities
+from shared.state.qualities import Leaving, decode_qualities
 
 # A player that is being resized says so at every step; the worker hears of it this often, of the latest.
 VIEWPORT_INTERVAL_S = 0.25
@@ -28,6 +28,21 @@ class Qualities:
 
     def __init__(self) -> None:
         self._watching: dict[str, Peer] = {}
+        # What each of them gets, as last said: the room, and the height in lines (0: no video).
+        self._heights: dict[str, tuple[str, int]] = {}
+        # The sockets of each participant, who may have several.
+        self._attending: dict[str, set[Peer]] = {}
+
+    def attend(self, participant: str, peer: Peer) -> None:
+        """A socket of that participant's is here."""
+        self._attending.setdefault(participant, set()).add(peer)
+
+    def leave(self, participant: str, peer: Peer) -> None:
+        """It is here no more."""
+        peers = self._attending.get(participant, set())
+        peers.discard(peer)
+        if not peers:
+            self._attending.pop(participant, None)
 
     def watch(self, session: str, peer: Peer) -> None:
         """A session of that socket's: the worker has said that it is."""
@@ -37,11 +52,26 @@ class Qualities:
         """The socket watches it no more; if another one does by now, nothing changes."""
         if self._watching.get(session) is peer:
             del self._watching[session]
+            self._heights.pop(session, None)
 
-    def on_qualities(self, _room: str, data: bytes) -> None:
+    def heights(self) -> dict[str, dict[int, int]]:
+        """Room → height in lines → how many of this process's viewers get it."""
+        found: dict[str, dict[int, int]] = {}
+        for room, height in self._heights.values():
+            counts = found.setdefault(room, {})
+            counts[height] = counts.get(height, 0) + 1
+        return found
+
+    def on_qualities(self, room: str, data: bytes) -> None:
         """Something came from a worker."""
-        for notice in decode_qualities(data):
-            if (peer := self._watching.get(notice.session)) is not None:
+        for news in decode_qualities(data):
+            if isinstance(news, Leaving):
+                # Their pages know which of them has that session.
+                for attending in self._attending.get(news.participant, ()):
+                    attending.put(m.Relocate(news.session))
+            elif (peer := self._watching.get(news.notice.session)) is not None:
+                notice = news.notice
+                self._heights[notice.session] = room, notice.height if notice.layer is not None else 0
                 peer.put(notice)
 
 

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from functions import metrics
 from functions.signaling.appender import Appender
-from functions.signaling.text import chat_text
+from functions.signaling.text import TextPolicy
 from shared.protocol import messages as m
 from shared.protocol.errors import ErrorCode, ProtocolError
 from shared.security.tokens import Claims, Grant, Tier
@@ -38,8 +38,9 @@ class Peer(Protocol):
 class Submissions:
     """The submissions of one connection."""
 
-    def __init__(self, appender: Appender, room: str, claims: Claims, peer: Peer) -> None:
+    def __init__(self, appender: Appender, policy: TextPolicy, room: str, claims: Claims, peer: Peer) -> None:
         self._appender = appender
+        self._policy = policy
         self._room = room
         self._claims = claims
         self._peer = peer
@@ -53,8 +54,9 @@ class Submissions:
             ProtocolError: FORBIDDEN without the grant, TEXT_INVALID.
         """
         self._require_chat(message.message_id)
-        text = chat_text(message.text, message.message_id)
         claims = self._claims
+        moderates = Grant.MODERATE in claims.grants
+        text = self._policy.chat(message.text, message.message_id, moderates=moderates)
         self._submit(m.ChatEvent(claims.sub, claims.name, message.message_id, text), message.message_id)
 
     def gift(self, message: m.Gift) -> None:

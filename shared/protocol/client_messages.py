@@ -52,10 +52,11 @@ class Chat(Message, frozen=True, tag=3):
 
 
 class Publish(Message, frozen=True, tag=4):
-    """The publisher's SDP offer. Answered with `Answer`."""
+    """The publisher's SDP offer. Answered with `Answer`. `instead_of` is a session that this one takes the place of."""
 
     request: Uint
     sdp: Sdp
+    instead_of: Id | None = None
 
     def __post_init__(self) -> None:
         """Check what msgspec cannot."""
@@ -63,9 +64,10 @@ class Publish(Message, frozen=True, tag=4):
 
 
 class Subscribe(Message, frozen=True, tag=5):
-    """Wish to watch. Answered with `Offer`."""
+    """Wish to watch. Answered with `Offer`. `instead_of` is a session whose worker is to go, or seems to be gone."""
 
     request: Uint
+    instead_of: Id | None = None
 
 
 class Accept(Message, frozen=True, tag=6):

@@ -13,14 +13,15 @@ class ChatEvent(Message, frozen=True, tag=1):
 
 
 class StreamStarted(Message, frozen=True, tag=2):
-    """Media of the publisher flows."""
+    """Media of the publisher flows. `continues` is the session in whose place it goes on, if it is the same stream."""
 
     session: str
     name: str
+    continues: str = ""
 
 
 class StreamEnded(Message, frozen=True, tag=3):
-    """The stream is over. `reason`: left, lost, replaced or drained."""
+    """The stream is over. `reason`: left, lost, replaced, drained or ended."""
 
     session: str
     reason: str

@@ -202,6 +202,12 @@ class Restarted(Message, frozen=True, tag=51):
     password: str
 
 
+class Relocate(Message, frozen=True, tag=52):
+    """A media session's worker is about to go: make another session beside it, then end this one."""
+
+    session: str
+
+
 ServerMessage = (
     Welcome
     | Pong
@@ -222,4 +228,5 @@ ServerMessage = (
     | PeopleList
     | QualityNotice
     | Restarted
+    | Relocate
 )

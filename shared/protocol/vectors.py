@@ -38,7 +38,9 @@ _CLIENT: tuple[tuple[str, m.ClientMessage], ...] = (
     ("chat", m.Chat(9_007_199_254_740_991, "hello")),
     ("chat-unicode", m.Chat(1, "né ✓ 👩‍👩‍👧 שלום")),
     ("publish", m.Publish(1, SDP)),
+    ("publish-instead-of", m.Publish(1, SDP, _SESSION)),
     ("subscribe", m.Subscribe(2)),
+    ("subscribe-instead-of", m.Subscribe(2, _SESSION)),
     ("accept", m.Accept(3, _SESSION, SDP)),
     ("hangup", m.Hangup(4, _SESSION)),
     ("publish-compressed", m.Publish(5, SDP_AUDIO_COMPRESSED)),
@@ -109,6 +111,7 @@ _SERVER: tuple[tuple[str, m.ServerMessage], ...] = (
     ),
     ("quality-notice-nothing-yet", m.QualityNotice(_SESSION, None, 0, m.QualityReason.BEST, [])),
     ("restarted", m.Restarted(21, "kX7c", "c29tZSBvdGhlciBwYXNzd29yZA")),
+    ("relocate", m.Relocate(_SESSION)),
     ("people-list", m.PeopleList(16, 1204, [m.Person("p1", "Ana", "streamer"), m.Person("p2", "Bo", "viewer")])),
 )
 _EVENTS: tuple[tuple[str, list[tuple[int, m.Event]]], ...] = (
@@ -125,7 +128,7 @@ _EVENTS: tuple[tuple[str, list[tuple[int, m.Event]]], ...] = (
         "events-of-every-type",
         [
             (_T0, m.ChatEvent("p2", "Bo", 43, "b:aGk")),
-            (_T0 + 1, m.StreamStarted(_SESSION, "Ana")),
+            (_T0 + 1, m.StreamStarted(_SESSION, "Ana", "w2-Zk3JrT8vQx1mNb5yHc7LpA")),
             (_T0 + 2, m.StreamEnded(_SESSION, "drained")),
             (_T0 + 3, m.GiftEvent("p2", "Bo", 9_007_199_254_740_991, "rose", 12)),
             (_T0 + 4, m.Deleted(_T0)),

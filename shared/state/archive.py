@@ -6,7 +6,8 @@ again, in any order, changes nothing.
 * `messages`: every event, as it was. `_id` is "room:offset", so one index serves identity, range and order.
 * `gifts`: the ledger, one document per (room, key).
 * `sanctions`: who is silenced or banned now, per room.
-* `rooms.settings`: a room's settings, beside what the directory keeps there.
+
+Settings, and which stream is live, are in the room's own document (`shared.state.directory`).
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 from bson.binary import Binary
-from pymongo import ASCENDING, AsyncMongoClient, IndexModel, InsertOne, ReadPreference, UpdateOne, WriteConcern
+from pymongo import AsyncMongoClient, InsertOne, ReadPreference, UpdateOne, WriteConcern
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 from pymongo.read_concern import ReadConcern
@@ -51,28 +52,11 @@ class RoomArchive:
         self._reading: AsyncCollection[Document] = self._messages.with_options(
             read_preference=ReadPreference.PRIMARY, read_concern=ReadConcern("majority")
         )
-        self._prepared = False
-
-    async def prepare(self) -> None:
-        """Make the indexes; a second time does nothing."""
-        if self._prepared:
-            return
-        await self._gifts.create_indexes(
-            [
-                IndexModel([("room", ASCENDING), ("key", ASCENDING)], unique=True),
-                IndexModel([("room", ASCENDING), ("offset", ASCENDING)]),
-            ]
-        )
-        await self._sanctions.create_indexes(
-            [IndexModel([("room", ASCENDING), ("participant", ASCENDING)], unique=True)]
-        )
-        self._prepared = True
 
     async def write(self, room: str, epoch: str, entries: Sequence[Entry]) -> None:
         """Write events of a room's log. Again, in part, or in another order, it has the same result."""
         if not entries:
             return
-        await self.prepare()
         messages: list[UpdateOne] = []
         gifts: list[InsertOne[Document]] = []
         for offset, raw in entries:
@@ -113,21 +97,19 @@ class RoomArchive:
         entries = [(document["offset"], bytes(document["event"])) async for document in found]
         return entries[::-1] if newest else entries
 
-    async def note_settings(self, room: str, settings: Settings) -> None:
-        """Keep a room's settings, unless newer ones are kept already."""
-        kept = msgspec.to_builtins(settings)
-        del kept["restored"]
-        await self._rooms.update_one(
-            {"_id": room, "$or": [{"settings": {"$exists": False}}, {"settings.offset": {"$lt": settings.offset}}]},
-            {"$set": {"settings": kept, **({"title": settings.title} if settings.title else {})}},
-        )
-
     async def restored(self, room: str) -> Restored:
         """What is kept of a room's settings and of sanctions that still hold."""
-        document = await self._rooms.find_one({"_id": room}, {"title": 1, "settings": 1}) or {}
+        document = (
+            await self._rooms.find_one({"_id": room}, {"title": 1, "state": 1, "category": 1, "settings": 1}) or {}
+        )
         kept_settings = document.get("settings", {})
-        title = kept_settings.get("title") or document.get("title", "")
-        settings = msgspec.convert({**kept_settings, "title": title}, Settings)
+        values = {
+            **kept_settings,
+            "title": kept_settings.get("title") or document.get("title", ""),
+            "category": kept_settings.get("category") or document.get("category", ""),
+            "ended": document.get("state") == "ended",
+        }
+        settings = msgspec.convert(values, Settings)
         now_ms = int(datetime.now(UTC).timestamp() * 1000)
         sanctions = {
             kept["participant"]: kept["until_ms"]
@@ -135,6 +117,24 @@ class RoomArchive:
             if kept["until_ms"] == 0 or kept["until_ms"] > now_ms
         }
         return Restored(settings, sanctions)
+
+    async def sweep(self, room: str, limit: int) -> int:
+        """Delete up to `limit` events of a room, and with the last of them its sanctions; how many events went.
+
+        The ledger of gifts stays: it is an account of what people gave.
+        """
+        found = self._messages.find(
+            {"_id": {"$gt": message_id(room, 0), "$lt": message_id(room, LARGEST_OFFSET)}},
+            {"_id": 1},
+            sort=[("_id", 1)],
+            limit=limit,
+        )
+        ids = [document["_id"] async for document in found]
+        if ids:
+            await self._messages.delete_many({"_id": {"$gte": ids[0], "$lte": ids[-1]}})
+        if len(ids) < limit:
+            await self._sanctions.delete_many({"room": room})
+        return len(ids)
 
     async def _note_sanction(self, room: str, offset: int, event: Sanction) -> None:
         identity = {"room": room, "participant": event.participant}

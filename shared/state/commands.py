@@ -34,7 +34,11 @@ class Reconfigured(_Command, frozen=True, tag=4):
     """The waiting room or its auto-accept switch changed: whoever has people waiting calls `enter` again."""
 
 
-Command: TypeAlias = Knocked | Decided | Displaced | Reconfigured
+class Removed(_Command, frozen=True, tag=5):
+    """The room was deleted: close all of its sockets."""
+
+
+Command: TypeAlias = Knocked | Decided | Displaced | Reconfigured | Removed
 
 _decoder: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from pymongo import AsyncMongoClient
-from redis.asyncio import Redis, RedisCluster
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -11,8 +11,10 @@ from redis.exceptions import RedisClusterException
 
 from shared.state.documents import Document
 
+CONNECTIONS = 100
 CONNECT_TIMEOUT_S = 2.0
 COMMAND_TIMEOUT_S = 5.0
+APP_NAME = "headrace"
 
 
 def connect_redis(url: str) -> Redis:
@@ -20,23 +22,32 @@ def connect_redis(url: str) -> Redis:
 
     One quick retry covers a connection that died while idle. Longer outages are the caller's to see.
     """
-    return Redis.from_url(
-        url,
-        protocol=3,
-        decode_responses=False,
-        socket_connect_timeout=CONNECT_TIMEOUT_S,
-        socket_timeout=COMMAND_TIMEOUT_S,
-        socket_keepalive=True,
-        health_check_interval=15,
-        retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), retries=1),
-        retry_on_error=[RedisConnectionError],
+    return Redis.from_pool(
+        BlockingConnectionPool.from_url(
+            url,
+            # A pool that does not block raises an error for the command after the hundredth at once.
+            max_connections=CONNECTIONS,
+            timeout=COMMAND_TIMEOUT_S,
+            protocol=3,
+            decode_responses=False,
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+            socket_timeout=COMMAND_TIMEOUT_S,
+            socket_keepalive=True,
+            health_check_interval=15,
+            retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), retries=1),
+            retry_on_error=[RedisConnectionError],
+        )
     )
 
 
-def connect_mongodb(uri: str, *listeners: Any) -> AsyncMongoClient[Document]:  # noqa: ANN401 - pymongo's own are several
+def connect_mongodb(
+    uri: str,
+    *listeners: Any,  # noqa: ANN401 - pymongo's own are several
+    app_name: str = APP_NAME,
+) -> AsyncMongoClient[Document]:
     """A client for a replica set; one per process. Server selection fails after 3 s rather than the default 30.
 
-    `listeners` are those of `pymongo.monitoring`.
+    `listeners` are those of `pymongo.monitoring`; `app_name` is what the server logs and profiles it by.
     """
     return AsyncMongoClient(
         uri,
@@ -45,7 +56,7 @@ def connect_mongodb(uri: str, *listeners: Any) -> AsyncMongoClient[Document]:  #
         socketTimeoutMS=5000,
         maxPoolSize=20,
         tz_aware=True,
-        appname="headrace",
+        appname=app_name,
         event_listeners=listeners,
     )
 

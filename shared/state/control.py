@@ -1,5 +1,7 @@
 """Room control in Redis: settings, sanctions, deletions. Each change is one atomic step with its log entry."""
 
+import math
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -31,6 +33,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What MongoDB keeps of the room has been brought in: without that, `title` may be empty."""
     offset: int = 0
     """Of the last change."""
+    ended: bool = False
+    """The owner ended the room: nobody can go live in it."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,10 +52,21 @@ class SettingsRefused(ValueError):  # noqa: N818 - the state, not a fault of the
     """A setting is out of its bounds; the message says which."""
 
 
+class SettingsChangedMeanwhile(Exception):  # noqa: N818 - the state, not a fault of the program
+    """Somebody else changed the settings first."""
+
+
 class Sanctioned(NamedTuple):
     """Where the decision stands in the log, and until when it holds, in ms since 1970 (0: for good, or lifted)."""
 
     offset: int
+    until_ms: int
+
+
+class Standing(NamedTuple):
+    """Somebody who is silenced until `until_ms` (ms since 1970), or banned: 0."""
+
+    participant: str
     until_ms: int
 
 
@@ -93,33 +108,44 @@ class RoomControl:
         """End a time-out or a ban; None when there was none."""
         return await self._decide(room, LIFT, participant)
 
-    async def configure(self, room: str, change: Change) -> int | None:
+    async def configure(self, room: str, change: Change, *, expected: int | None = None) -> int | None:
         """Change settings; the offset of the event, None when nothing is new.
+
+        `expected` is the offset of the change before, where this one holds for nothing else.
 
         Raises:
             SettingsRefused: a value is out of its bounds; nothing was changed.
+            SettingsChangedMeanwhile: `expected` is not the last change; nothing was changed.
         """
         args = [part for pair in _fields(change).items() for part in pair]
         if not args:
             return None
+        args = ["" if expected is None else str(expected), *args]
         answer = await self._scripts.run(self._configure, room, ("log", "info", "settings", "bans"), args)
+        if answer[0] == b"CHANGED":
+            raise SettingsChangedMeanwhile
         return None if answer[0] == b"NOTHING" else int(answer[0])
 
     async def settings(self, room: str) -> Settings:
         """The settings that hold."""
         (key,) = room_keys(room, "settings")
-        raw: dict[Any, Any] = await self._redis.hgetall(key)
-        found = {name.decode(): value.decode() for name, value in raw.items()}
-        return Settings(
-            title=found.get("title", ""),
-            category=found.get("category", ""),
-            slow_mode_s=int(found.get("slow_mode_s", "0")),
-            waiting_room=found.get("waiting_room") == "1",
-            auto_accept=found.get("auto_accept") == "1",
-            blocked_terms=tuple(msgspec.json.decode(found.get("terms", "[]"), type=list[str])),
-            restored="restored" in found,
-            offset=int(found.get("offset", "0")),
+        return parsed_settings(await self._redis.hgetall(key))
+
+    async def set_ended(self, room: str, *, ended: bool) -> None:
+        """Say whether the room is over. Not an event of the log: the stream's end is."""
+        (key,) = room_keys(room, "settings")
+        async with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.hset(key, "ended", "1" if ended else "0")
+            pipeline.expire(key, LIFETIME_S)
+            await pipeline.execute()
+
+    async def sanctions(self, room: str, *, skip: int, limit: int) -> list[Standing]:
+        """Who is silenced or banned now: those whose time is over soonest first, bans last."""
+        (key,) = room_keys(room, "bans")
+        found: list[Any] = await self._redis.zrange(
+            key, f"({int(time.time() * 1e6)}", "+inf", byscore=True, offset=skip, num=limit, withscores=True
         )
+        return [Standing(who.decode(), 0 if math.isinf(until) else int(until // 1000)) for who, until in found]
 
     async def restore(self, room: str, settings: Settings, sanctions: Mapping[str, int]) -> bool:
         """Bring in what MongoDB keeps of a room, once; whether it was this call that did.
@@ -136,6 +162,8 @@ class RoomControl:
                 blocked_terms=settings.blocked_terms,
             )
         )
+        if settings.ended:
+            fields["ended"] = "1"
         args: list[str | int] = [LIFETIME_S, new_epoch(), len(fields)]
         args += [part for pair in fields.items() for part in pair]
         for participant, until_ms in sanctions.items():
@@ -171,3 +199,19 @@ def _fields(change: Change) -> dict[str, str]:
             raise SettingsRefused(f"at most {MAX_TERMS} blocked terms of at most {MAX_TERM_CHARACTERS} characters")
         fields["terms"] = msgspec.json.encode(terms).decode()
     return fields
+
+
+def parsed_settings(raw: Mapping[Any, Any]) -> Settings:
+    """Settings from the hash in Redis."""
+    found = {name.decode(): value.decode() for name, value in raw.items()}
+    return Settings(
+        title=found.get("title", ""),
+        category=found.get("category", ""),
+        slow_mode_s=int(found.get("slow_mode_s", "0")),
+        waiting_room=found.get("waiting_room") == "1",
+        auto_accept=found.get("auto_accept") == "1",
+        blocked_terms=tuple(msgspec.json.decode(found.get("terms", "[]"), type=list[str])),
+        restored="restored" in found,
+        offset=int(found.get("offset", "0")),
+        ended=found.get("ended") == "1",
+    )

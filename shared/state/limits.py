@@ -95,13 +95,14 @@ class Limits:
         self._offend = load_script(redis, "offend")
         self._redis = redis
 
-    async def admit_address(self, address: str) -> Admitted:
+    async def admit_address(self, address: str, budget: str = "joins", rate: Rate | None = None) -> Admitted:
         """Whether one more connection may come from that address (`functions.signaling.limits.client_prefix`).
 
-        To be asked before anything expensive is done for it, such as verifying a token.
+        To be asked before anything expensive is done for it, such as verifying a token. Other things that cost have
+        a `budget` of their own; the back-off is one for all.
         """
         outcome, wait = await self._admit_address(
-            keys=address_keys(address, "joins", "standing"), args=list(ADDRESS_JOINS)
+            keys=address_keys(address, budget, "standing"), args=list(rate or ADDRESS_JOINS)
         )
         return Admitted(Admission(outcome), int(wait))
 

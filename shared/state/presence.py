@@ -49,12 +49,13 @@ class Entrance(IntEnum):
     REJECTED = 3
     FULL = 4
     KNOCKED = 5
+    REMOVED = 6
 
 
 class Entered(NamedTuple):
     """`value` is for SEATED the viewers, for WAITING and KNOCKED (the first time) the position from 1 on.
 
-    For BANNED it is 0 (bans are for good), for REJECTED the ms until one may knock again, for FULL 0.
+    For BANNED it is 0 (bans are for good), for REJECTED the ms until one may knock again, else 0.
     """
 
     outcome: Entrance
@@ -73,6 +74,8 @@ class Audience(NamedTuple):
     offset: int
     connections: int
     """At all processes."""
+    removed: bool = False
+    """The room was deleted: whoever is in it has to go."""
 
 
 class Person(NamedTuple):
@@ -155,8 +158,10 @@ class Attendance:
                 answer = await self._report(room, "1", len(seats), everything)
             for connection in leaving:
                 state.left.pop(connection, None)
-        viewers, peak, visitors, waiting, messages, epoch, offset, connections = answer
-        return Audience(viewers, peak, visitors, waiting, messages, epoch.decode(), int(offset), connections)
+        viewers, peak, visitors, waiting, messages, epoch, offset, connections, removed = answer
+        return Audience(
+            viewers, peak, visitors, waiting, messages, epoch.decode(), int(offset), connections, removed == 1
+        )
 
     async def people(self, room: str, limit: int = SAMPLE) -> People:
         """How many people are in the room, and a sample of them."""
@@ -207,3 +212,51 @@ async def viewers_of(redis: Redis | RedisCluster, room: str) -> int:
     """How many viewers a room has; for those who have no seats there. Up to one lease behind when a process died."""
     (key,) = room_keys(room, "viewers")
     return int(await redis.hlen(key))
+
+
+async def people_page(
+    redis: Redis | RedisCluster, room: str, *, after: str = "", limit: int
+) -> tuple[int, list[Person], str | None]:
+    """How many people are in a room, a page of them in the order of their ids, and the id that the next is after."""
+    keys = room_keys(room, "hosts", "viewers")
+    async with redis.pipeline(transaction=False) as pipeline:
+        for key in keys:
+            pipeline.hkeys(key)
+        hosts, viewers = await pipeline.execute()
+    # A room has no more than `CAPACITY` viewers, so all ids are few.
+    wanted = sorted(who for who in {*hosts, *viewers} if who.decode() > after)[: limit + 1]
+    page = wanted[:limit]
+    if not page:
+        return len({*hosts, *viewers}), [], None
+    async with redis.pipeline(transaction=False) as pipeline:
+        for key in keys:
+            pipeline.hmget(key, [who.decode() for who in page])
+        packed = await pipeline.execute()
+    people = []
+    for who, host, viewer in zip(page, *packed, strict=True):
+        # Who left in between is left out.
+        if (seat := host or viewer) is not None:
+            name, role, _ = msgspec.msgpack.decode(seat)
+            people.append(Person(who.decode(), name, role))
+    return len({*hosts, *viewers}), people, page[-1].decode() if len(wanted) > limit else None
+
+
+class Figures(NamedTuple):
+    """What Redis counts of a room, for those who have no seats there."""
+
+    peak: int
+    visitors: int
+    waiting: int
+    messages: int
+    watch_s: int
+
+
+async def figures_of(redis: Redis | RedisCluster, room: str) -> Figures:
+    """A room's figures."""
+    info, visitors, waiting = room_keys(room, "info", "visitors", "waiting")
+    async with redis.pipeline(transaction=False) as pipeline:
+        pipeline.hmget(info, ["peak", "messages", "watch_s"])
+        pipeline.pfcount(visitors)
+        pipeline.zcard(waiting)
+        (peak, messages, watch_s), ever, at_the_door = await pipeline.execute()
+    return Figures(int(peak or 0), int(ever), int(at_the_door), int(messages or 0), int(watch_s or 0))

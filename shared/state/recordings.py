@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
 import msgspec
-from pymongo import ASCENDING, AsyncMongoClient, IndexModel, ReadPreference, WriteConcern
+from pymongo import ASCENDING, AsyncMongoClient, ReadPreference, WriteConcern
 from pymongo.errors import DuplicateKeyError
 from redis.asyncio import Redis
 
@@ -17,8 +17,6 @@ from shared.state.documents import Document
 from shared.state.scripts import load_script
 
 _REPORTS, _UNWANTED = "{recordings}:reports", "{recordings}:unwanted"
-# How long it is remembered that a recording was deleted: longer than a report of it can be on its way.
-TOMBSTONE_S = 30 * 24 * 3600
 # More than any quota that can sensibly be set; a page must not fill the memory.
 MAX_OF_ROOM = 10_000
 
@@ -108,23 +106,9 @@ class RecordingCatalogue:
         self._recordings = client[database].get_collection(
             "recordings", write_concern=WriteConcern("majority"), read_preference=ReadPreference.PRIMARY
         )
-        self._prepared = False
-
-    async def prepare(self) -> None:
-        """Make the indexes; a second time does nothing."""
-        if self._prepared:
-            return
-        await self._recordings.create_indexes(
-            [
-                IndexModel([("room", ASCENDING), ("started_at", ASCENDING)]),
-                IndexModel([("deleted_at", ASCENDING)], expireAfterSeconds=TOMBSTONE_S),
-            ]
-        )
-        self._prepared = True
 
     async def note(self, recording: Recording) -> None:
         """Keep what is known of a recording, unless something newer is kept, or it was deleted."""
-        await self.prepare()
         values = msgspec.to_builtins(recording, builtin_types=(datetime,))
         del values["id"]
         older = {"_id": recording.id, "revision": {"$lte": recording.revision}, "deleted_at": {"$exists": False}}
@@ -144,6 +128,5 @@ class RecordingCatalogue:
 
     async def delete(self, recording: Recording) -> None:
         """Forget a recording, and remember for a while that it is to stay forgotten."""
-        await self.prepare()
         tombstone = {"_id": recording.id, "room": recording.room, "deleted_at": datetime.now(UTC)}
         await self._recordings.replace_one({"_id": recording.id}, tombstone, upsert=True)

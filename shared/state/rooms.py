@@ -26,6 +26,13 @@ LARGEST_OFFSET = 2**53 - 1
 _TERMS_KEPT = 10_000
 _TERMS_TRIES = 5
 
+# All that any script keeps of a room.
+_KEYS = (
+    *("log", "info", "live", "deleted", "settings", "bans", "seen", "gifts", "rates", "slow"),
+    *("viewers", "hosts", "leases", "held", "visitors", "approved", "waiting", "lapses", "knocks", "rejected"),
+    "sampling",
+)
+
 __all__ = ["HISTORY_EVENTS", "LIFETIME_S", "Bounds", "RoomLog", "log_key", "new_epoch", "room_of"]
 
 Entry = tuple[int, bytes]
@@ -164,10 +171,17 @@ class RoomLog:
         )
         return Page(parse_entries(entries), frozenset(map(int, deleted)))
 
-    async def stream_started(self, room: str, *, session: str, worker: str, name: str) -> int | None:
-        """Say that a stream is live; its offset, or None when that had been said before."""
+    async def stream_started(
+        self, room: str, *, session: str, worker: str, name: str, continues: str = ""
+    ) -> int | None:
+        """Say that a stream is live; its offset, or None when that had been said before.
+
+        With `continues` it is the one of that session, which goes on from another worker or connection.
+        """
         fields = ["worker", worker, "name", name]
-        return await self._change_live(room, "started", session, encode(StreamStarted(session, name)), fields)
+        return await self._change_live(
+            room, "started", session, encode(StreamStarted(session, name, continues)), fields
+        )
 
     async def stream_ended(self, room: str, *, session: str, reason: str) -> int | None:
         """Say that a stream is over; its offset, or None when that session was not the live one any more."""
@@ -179,6 +193,22 @@ class RoomLog:
         fields: list[Any] = await self._redis.hmget(key, ["session", "worker", "name"])
         session, worker, name = (value.decode() if value else "" for value in fields)
         return Live(session, worker, name) if session else None
+
+    async def ended(self, room: str) -> bool:
+        """Whether its owner ended the room: then nobody may go live in it."""
+        (settings,) = room_keys(room, "settings")
+        return bool(await self._redis.hget(settings, "ended") == b"1")
+
+    async def forget(self, room: str) -> None:
+        """Drop all that Redis has of a room that was deleted, and let nobody in until the last token has expired."""
+        (settings,) = room_keys(room, "settings")
+        async with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.delete(*room_keys(room, *_KEYS))
+            # `restored`: what MongoDB still has is not to be brought back.
+            pipeline.hset(settings, mapping={"removed": "1", "ended": "1", "restored": "1"})
+            pipeline.expire(settings, LIFETIME_S)
+            await pipeline.execute()
+        self._terms.pop(room, None)
 
     async def _change_live(self, room: str, change: str, session: str, event: bytes, fields: list[str]) -> int | None:
         offset = await self._scripts.run(self._live, room, ("log", "info", "live"), [change, session, event, *fields])

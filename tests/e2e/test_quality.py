@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
 from playwright.async_api import expect
 
@@ -152,9 +151,8 @@ async def test_a_connection_too_slow_for_any_picture_gets_sound_alone_and_the_pi
 
 
 @pytest.mark.parametrize("who", ["viewer", "publisher"])
-async def test_another_network_path_is_found_within_the_same_session(
-    people: People, stack: LocalStack, who: str
-) -> None:
+async def test_the_picture_comes_back_over_another_network_path(people: People, stack: LocalStack, who: str) -> None:
+    """Within the session by an ICE restart, or in another one: whichever is there first."""
     ana, bo = await people("Ana"), await people("Bo")
     moving = bo if who == "viewer" else ana
     async with Detour(moving.page) as detour:
@@ -162,32 +160,18 @@ async def test_another_network_path_is_found_within_the_same_session(
         await ana.go_live()
         await bo.join_by_link(room)
         await until(bo, lambda seen: seen["frameHeight"] > 0, "a picture")
-        (before,) = await viewers(stack, room)
-        path, restarts = await _selected(moving), await _restarts(stack)
+        path = await _selected(moving)
         detour.cut()
         deadline = time.monotonic() + TIMEOUT_S
         while await _selected(moving) == path:
             assert time.monotonic() < deadline, moving.console
             await asyncio.sleep(0.1)
         await until(bo, lambda seen: seen["frameHeight"] > 0, "a picture over the new path")
-        (after,) = await viewers(stack, room)
-        assert after["session"] == before["session"]
-        assert await _restarts(stack) > restarts
-        for person in (ana, bo):
-            assert len(await person.page.evaluate("window.__connections")) == 1
+        # Of two that raced one is left.
+        while len(await viewers(stack, room)) != 1:
+            assert time.monotonic() < deadline, moving.console
+            await asyncio.sleep(0.1)
         await expect(bo.by("live-badge")).to_be_visible()
-
-
-async def _restarts(stack: LocalStack) -> float:
-    """How often ICE was restarted, over all workers."""
-    found = 0.0
-    async with httpx.AsyncClient() as http:
-        for worker in stack.workers:
-            text = (await http.get(worker.metrics_url)).text
-            found += sum(
-                float(line.split()[1]) for line in text.splitlines() if line.startswith("sfu_ice_restarts_total")
-            )
-    return found
 
 
 async def _selected(person: Person) -> str:

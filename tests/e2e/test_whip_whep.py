@@ -164,7 +164,7 @@ async def _published(
     viewer = await bo.room_token(room)
     publisher, player = await people("publisher"), await people("player")
     for page in (publisher.page, player.page):
-        await page.goto(f"{stack.url}/health/live")
+        await page.goto(f"{stack.url}/")
     published = await publisher.page.evaluate(
         _EXCHANGE, {"path": f"/v1/rooms/{room}/whip", "token": owner, "publish": True}
     )

@@ -38,6 +38,10 @@ class History:
 
     async def page(self, **query: object) -> dict[str, object]:
         response = await self.raw(**query)
+        while response.status_code == 429:
+            # Whoever reads as fast as a test does is told to wait.
+            await asyncio.sleep(float(response.headers["retry-after"]))
+            response = await self.raw(**query)
         assert response.status_code == 200, response.text
         return dict(response.json())
 

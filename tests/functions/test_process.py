@@ -6,6 +6,8 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
 from shared.probe import answers, exit_code
 from shared.security.keys import generate_jwks
 from shared.stack.paths import ROOT
@@ -54,3 +56,38 @@ async def test_a_containers_health_check_says_whether_the_process_is_alive() -> 
     async with running() as port:
         assert await asyncio.to_thread(exit_code, "0.0.0.0", str(port)) == 0
     assert await asyncio.to_thread(exit_code, "127.0.0.1", str(port)) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"HEADRACE_INSECURE_COOKIES": "true"}, "HEADRACE_INSECURE_COOKIES: is for development only: expected"),
+        (
+            {"HEADRACE_INSECURE_HS256": "1", "HEADRACE_JWT_KEYS": generate_jwks("HS256")},
+            "HEADRACE_INSECURE_HS256: is for development only: expected HEADRACE_ENVIRONMENT=development",
+        ),
+        ({"HEADRACE_JWT_KEYS": generate_jwks("HS256")}, "HEADRACE_JWT_KEYS: expected a JWK set without HS256 keys"),
+        ({"HEADRACE_JWT_KEYS": ""}, "HEADRACE_JWT_KEYS: is required"),
+        ({"HEADRACE_PORT": "http"}, "HEADRACE_PORT: Expected `int`"),
+        ({"HEADRACE_CHAT_LINKS": "some"}, "HEADRACE_CHAT_LINKS: Invalid enum value"),
+        ({"HEADRACE_ENVIRONMENT": "staging"}, "HEADRACE_ENVIRONMENT: Invalid enum value"),
+    ],
+)
+async def test_a_process_that_cannot_start_names_the_variable_and_what_was_expected(
+    changes: dict[str, str], expected: str
+) -> None:
+    environ = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+        "MONGODB_URI": "mongodb://127.0.0.1:1/?replicaSet=none",
+        "HEADRACE_JWT_KEYS": generate_jwks(),
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "functions.app", env=environ | changes, stderr=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(20):
+        _, said = await process.communicate()
+    assert process.returncode == 1
+    assert said.decode().startswith(f"headrace functions: {expected}")
+    assert len(said.splitlines()) == 1

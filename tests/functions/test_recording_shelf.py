@@ -19,12 +19,12 @@ from functions.sfu_client import SfuClient
 from shared.security.keys import KeyRing, generate_jwks
 from shared.security.tokens import Claims, Grant, TokenError, Tokens
 from shared.stack.stack import LocalStack
-from shared.state.connect import connect_mongodb
 from shared.state.documents import Document
 from shared.state.fleet import Fleet, Worker
 from shared.state.recordings import Recording, RecordingCatalogue, RecordingReports
 from shared.state.rooms import RoomLog
 from shared.telemetry.problems import Problem
+from tests.support import mongodb as support
 
 ROOM = "abcdefghjk"
 DATABASE = "shelf"
@@ -35,8 +35,8 @@ BEGAN = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 @pytest_asyncio.fixture
 async def mongodb(state: LocalStack) -> AsyncIterator[AsyncMongoClient[Document]]:
-    async with connect_mongodb(state.mongodb_uri) as client:
-        await client.drop_database(DATABASE)
+    async with support.connect(state.mongodb_uri) as client:
+        await support.empty(client, state.mongodb_uri, DATABASE)
         yield client
 
 
@@ -80,7 +80,8 @@ def worker(identifier: str, host: str) -> Worker:
 
 async def archived(reports: RecordingReports, catalogue: RecordingCatalogue) -> None:
     """Let the archiver move what waits."""
-    task = asyncio.create_task(RecordingArchiver(reports, catalogue).run())
+    announcer = support.announcer(catalogue._recordings.database.client, DATABASE)
+    task = asyncio.create_task(RecordingArchiver(reports, catalogue, announcer).run())
     async with asyncio.timeout(10):
         while await reports.waiting():
             await asyncio.sleep(0.02)

@@ -15,8 +15,9 @@ from shared.security.keys import KeyRing
 from shared.security.tokens import AUDIENCE_ROOM, Claims, Grant, Tier, Tokens
 from shared.stack.stack import LocalStack
 from shared.state.archive import RoomArchive
-from shared.state.connect import connect_mongodb, connect_redis
+from shared.state.connect import connect_redis
 from shared.state.control import RoomControl
+from tests.support import mongodb as mongodb_support
 from tests.support.room_client import RoomClient, guest, joined, socket_url
 
 
@@ -293,7 +294,7 @@ async def test_bans_and_settings_come_back_from_mongodb_when_redis_has_lost_them
         await _do(ana, m.Configure(1, "Kept", None, 5, None, None, None))
         await _do(ana, m.Moderate(2, m.ModerationAction.BAN, "bo", None, None))
         await ana.say("archived with it")
-    mongodb = connect_mongodb(stack.mongodb_uri)
+    mongodb = mongodb_support.connect(stack.mongodb_uri)
     archive = RoomArchive(mongodb, "headrace")
     for _ in range(100):
         settings, sanctions = await archive.restored(scene.room)

@@ -3,7 +3,10 @@ from typing import Annotated
 import msgspec
 import pytest
 
-from shared.settings import SettingsError, load, setting
+from functions.settings import Settings as FunctionSettings
+from sfu_fleet.host.settings import Settings as HostSettings
+from sfu_fleet.settings import Settings as WorkerSettings
+from shared.settings import EnvironmentSetting, SettingsError, load, setting, variables
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,3 +41,26 @@ def test_an_error_names_the_variable_and_what_was_expected(
     assert caught.value.variable == variable
     assert str(caught.value).startswith(f"{variable}: ")
     assert expected in str(caught.value)
+
+
+class Guarded(msgspec.Struct, frozen=True, kw_only=True):
+    environment: EnvironmentSetting = "production"
+    insecure_shortcut: Annotated[bool, setting("SAMPLE_INSECURE_SHORTCUT", "a shortcut")] = False
+
+
+def test_an_insecure_setting_refuses_to_start_in_production() -> None:
+    given = {"SAMPLE_INSECURE_SHORTCUT": "true"}
+    for environ in (given, given | {"HEADRACE_ENVIRONMENT": "production"}):
+        with pytest.raises(SettingsError, match="HEADRACE_ENVIRONMENT=development") as caught:
+            load(Guarded, environ)
+        assert caught.value.variable == "SAMPLE_INSECURE_SHORTCUT"
+    assert load(Guarded, given | {"HEADRACE_ENVIRONMENT": "development"}).insecure_shortcut
+    assert not load(Guarded, {"SAMPLE_INSECURE_SHORTCUT": "false"}).insecure_shortcut
+
+
+@pytest.mark.parametrize("cls", [FunctionSettings, WorkerSettings, HostSettings])
+def test_a_setting_that_gives_up_a_protection_says_so_in_its_name(cls: type[msgspec.Struct]) -> None:
+    fields = {field.name for field in msgspec.structs.fields(cls)}
+    insecure = {name for name in fields if name.startswith("insecure_")}
+    assert {f"HEADRACE_{name.upper()}" for name in insecure} == {name for name in variables(cls) if "INSECURE" in name}
+    assert not insecure or "environment" in fields

@@ -32,8 +32,10 @@ def _payload(**changes: object) -> dict[str, object]:
 
 def _sign(payload: dict[str, object], kid: str | None = None) -> str:
     ring = KeyRing.from_jwks(JWKS)
-    assert ring.signing is not None
-    return jwt.encode(payload, ring.signing[1], algorithm="EdDSA", headers={"kid": kid or ring.signing[0]})
+    key = ring.signing()
+    assert key is not None
+    assert key.secret is not None
+    return jwt.encode(payload, key.secret, algorithm=key.algorithm, headers={"kid": kid or key.kid})
 
 
 def test_what_was_signed_is_what_is_verified() -> None:

@@ -3,14 +3,12 @@
 import asyncio
 import sys
 
-from functions.archive.archiver import Archiver
-from shared.state.archive import RoomArchive
 from shared.state.connect import connect_mongodb, connect_redis
+from tests.support import mongodb
 
 
 async def main(redis_url: str, mongodb_uri: str, database: str) -> None:
-    archive = RoomArchive(connect_mongodb(mongodb_uri), database)
-    await Archiver(connect_redis(redis_url), archive, "archiver").run()
+    await mongodb.archiver(connect_redis(redis_url), connect_mongodb(mongodb_uri), database, "archiver").run()
 
 
 if __name__ == "__main__":

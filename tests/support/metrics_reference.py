@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from shared.stack import paths
-from shared.telemetry.catalogue import EVERY, FUNCTIONS, SECTIONS, SFU
+from shared.telemetry.catalogue import EVERY, FUNCTIONS, HOST, SECTIONS, SFU
 from shared.telemetry.metric import Label, Metric
 
 PAGE = paths.ROOT / "docs" / "metrics.md"
@@ -12,8 +12,9 @@ _HEAD = f"""\
 # Metrics
 
 Generated from `shared/telemetry/catalogue` (`task generate`): {len(EVERY)} metrics, of which function processes expose
-{len(FUNCTIONS)} and SFU workers {len(SFU)} of their own, and both those of prometheus-client. They are on a port of
-their own, `HEADRACE_METRICS_PORT`, never on a public one. [Observing](observing.md) says how to look at them.
+{len(FUNCTIONS)}, SFU workers {len(SFU)} and the agents of their hosts {len(HOST)} of their own, and all of them those
+of prometheus-client. They are on a port of their own, `HEADRACE_METRICS_PORT` (`HEADRACE_HOST_AGENT_METRICS_PORT`),
+never on a public one. [Observing](observing.md) says how to look at them.
 
 Every label has few values, and none that a user typed. A counter begins at 0 with its process for every value that is
 listed; where only a number is given, a series begins with its first event.

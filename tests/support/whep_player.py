@@ -108,7 +108,7 @@ async def watch(
     loss: float = 0.0,
 ) -> Player:
     """Watch a room by WHEP behind a path of its own (see `NarrowPath`). Leave the player's `path` when done."""
-    await page.goto(f"{stack.url}/health/live")
+    await page.goto(f"{stack.url}/")
     answered = await page.evaluate(_OFFER, {"path": f"/v1/rooms/{room}/whep", "token": token})
     assert answered["status"] == 201, answered["sdp"]
     candidate = re.search(r"a=candidate:\S+ 1 udp \d+ (\S+) (\d+) typ host", answered["sdp"])

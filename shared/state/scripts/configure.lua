@@ -1,13 +1,18 @@
 -- Change settings of a room, and say so in its log.
 --
 -- KEYS: log (stream), info (hash), settings (hash), bans (sorted set)
--- ARGV: header of log.lua; then field, value of what changes. Fields: title, category, slow_mode_s, waiting_room,
---       auto_accept ('0' | '1'), terms (JSON array)
--- Returns: {offset of the event} or {'NOTHING'} where nothing is new; or {'UNANNOUNCED', token}
+-- ARGV: header of log.lua; the offset of the change that this one follows, or '' for any; then field, value of what
+--       changes. Fields: title, category, slow_mode_s, waiting_room, auto_accept ('0' | '1'), terms (JSON array)
+-- Returns: {offset of the event}, {'NOTHING'} where nothing is new, {'CHANGED'} where another change came first;
+--       or {'UNANNOUNCED', token}
 
 local log, info, settings = KEYS[1], KEYS[2], KEYS[3]
+local expected = ARGV[HEADER + 1]
+if expected ~= '' and (redis.call('HGET', settings, 'offset') or '0') ~= expected then
+    return { 'CHANGED' }
+end
 local changed = {}
-for i = HEADER + 1, #ARGV, 2 do
+for i = HEADER + 2, #ARGV, 2 do
     if redis.call('HGET', settings, ARGV[i]) ~= ARGV[i + 1] then
         changed[#changed + 1] = ARGV[i]
         changed[#changed + 1] = ARGV[i + 1]

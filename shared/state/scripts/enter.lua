@@ -7,7 +7,8 @@
 --       '1' when it counts as a viewer, '1' when it moderates
 -- Returns: {outcome, value}
 --       outcome 0 seated (value: viewers), 1 waits (value: position from 1), 2 banned (value: ms left, 0 for good),
---       3 rejected (value: ms until it may knock again), 4 the room is full, 5 waits and was not waiting before
+--       3 rejected (value: ms until it may knock again), 4 the room is full, 5 waits and was not waiting before,
+--       6 the room was deleted
 
 local visitors, settings, bans, approved = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local waiting, lapses, knocks, rejected = KEYS[10], KEYS[11], KEYS[12], KEYS[13]
@@ -27,6 +28,9 @@ end
 
 -- Nil when the participant may come in.
 local function obstacle()
+    if redis.call('HGET', settings, 'removed') then
+        return { 6, 0 }
+    end
     if moderates then
         return nil
     end

@@ -7,7 +7,8 @@
 --       without '1': connection, participant of each that left
 --       with '1': connection, participant, name, role, '1' when it counts as a viewer, of each that is there
 -- Returns: {'UNKNOWN'} when the process must say again which seats it has; else
---       viewers, peak, visitors ever, people waiting, messages, epoch or '', last offset, connections at all processes
+--       viewers, peak, visitors ever, people waiting, messages, epoch or '', last offset, connections at all processes,
+--       1 when the room was deleted
 
 local visitors, waiting, lapses, knocks = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local now = now_us()
@@ -54,4 +55,5 @@ return {
     facts[2] or '',
     facts[3] or '0',
     all,
+    redis.call('HEXISTS', KEYS[10], 'removed'),
 }

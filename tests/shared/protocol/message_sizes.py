@@ -309,6 +309,7 @@ def room() -> list[Row]:
             m.Restarted(18, "kX7c", "c29tZSBvdGhlciBwYXNzd29yZA"),
             _told("restarted", requestId=18, usernameFragment="kX7c", password="c29tZSBvdGhlciBwYXNzd29yZA"),
         ),
+        _row("relocate", m.Relocate(_SESSION), _told("relocate", sessionId=_SESSION)),
         _events("events: one chat", _chats(1)),
         _events("events: one stream_started", [m.StreamStarted(_SESSION, "Ana")]),
         _events("events: one stream_ended", [m.StreamEnded(_SESSION, "left")]),

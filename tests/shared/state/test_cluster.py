@@ -8,11 +8,9 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from pymongo import AsyncMongoClient
 from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import RedisError
 
-from functions.archive.archiver import Archiver
 from shared.protocol.messages import ChatEvent
 from shared.security.tokens import Tier
 from shared.stack import embedded
@@ -22,15 +20,15 @@ from shared.stack.stack import LocalStack
 from shared.stack.supervisor import ChildSpec, Supervisor
 from shared.state.archive import RoomArchive
 from shared.state.commands import Knocked, command_channel, decode_command, send_command
-from shared.state.connect import connect_mongodb, connect_redis_cluster
+from shared.state.connect import connect_redis_cluster
 from shared.state.control import Change, RoomControl
-from shared.state.documents import Document
 from shared.state.keys import log_key
 from shared.state.limits import Admission, Holder, Limits
 from shared.state.presence import Attendance, Entrance, Seat
 from shared.state.rooms import Appended, Outcome, RoomLog, Submission
 from shared.state.waiting import WaitingRoom
 from tests.conftest import child_environ
+from tests.support import mongodb
 
 ROOMS = [f"abcdefghj{letter}" for letter in "abcdefghkmnp"]
 SLOTS = 16384
@@ -151,10 +149,10 @@ async def test_commands_go_over_the_rooms_own_shard(cluster: RedisCluster) -> No
 async def test_rooms_on_all_shards_are_archived_also_after_a_shard_was_killed(
     cluster: RedisCluster, shards: tuple[str, Supervisor], state: LocalStack
 ) -> None:
-    client: AsyncMongoClient[Document] = connect_mongodb(state.mongodb_uri)
-    await client.drop_database("cluster")
+    client = mongodb.connect(state.mongodb_uri)
+    await mongodb.empty(client, state.mongodb_uri, "cluster")
     archive, log = RoomArchive(client, "cluster"), RoomLog(cluster)
-    archiver = asyncio.create_task(Archiver(cluster, archive, "test").run())
+    archiver = asyncio.create_task(mongodb.archiver(cluster, client, "cluster").run())
     try:
         offsets = {room: [one.value for one in await log.append(room, [_chat(1), _chat(2)])] for room in ROOMS}
         await _until(archive, offsets)

@@ -1,12 +1,12 @@
 import pytest
 
 from shared.stack.stack import LocalStack
-from shared.state.connect import connect_mongodb
 from shared.state.directory import Owner, RoomDirectory, parse_room_id
+from tests.support import mongodb
 
 
 async def test_a_room_is_found_as_it_was_made(state: LocalStack) -> None:
-    async with connect_mongodb(state.mongodb_uri) as client:
+    async with mongodb.connect(state.mongodb_uri) as client:
         directory = RoomDirectory(client, "test")
         room = await directory.create("Late night", Owner("p1", "Ana"))
         assert await directory.find(room.id) == room
@@ -18,7 +18,7 @@ async def test_a_code_that_is_taken_is_never_given_out_again(
 ) -> None:
     codes = iter(["aaaaaaaaab", "aaaaaaaaab", "aaaaaaaaac"])
     monkeypatch.setattr("shared.state.directory._new_id", lambda: next(codes))
-    async with connect_mongodb(state.mongodb_uri) as client:
+    async with mongodb.connect(state.mongodb_uri) as client:
         directory = RoomDirectory(client, "test")
         first = await directory.create("one", Owner("p1", "Ana"))
         second = await directory.create("two", Owner("p2", "Bo"))

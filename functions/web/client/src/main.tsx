@@ -7,6 +7,7 @@ import { App } from "./app.tsx";
 import "./styles/base.css";
 import "./styles/controls.css";
 import "./styles/home.css";
+import "./styles/browse.css";
 import "./styles/room.css";
 import "./styles/studio.css";
 import "./styles/chat.css";
@@ -15,6 +16,8 @@ import "./styles/quality.css";
 import "./styles/gifts.css";
 import "./styles/people.css";
 import "./styles/recordings.css";
+import "./styles/figures.css";
+import "./styles/account.css";
 
 const root = document.getElementById("root");
 if (root === null) throw new Error("The page has no #root element.");

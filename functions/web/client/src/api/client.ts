@@ -1,13 +1,60 @@
-/** The HTTP API as typed calls. A refused identity is replaced silently by a new guest of the same name. */
+/** The HTTP API as typed calls, in the name of whoever uses this page. */
 import type { Role } from "../protocol/messages.ts";
-import { loadIdentity, saveIdentity, type Identity } from "./identity.ts";
-import { ApiError, problemFrom, unreachable } from "./problem.ts";
+import { call } from "./call.ts";
+import { Person } from "./person.ts";
+
+export type RoomStateName = "open" | "scheduled" | "live" | "ended";
+
+/** A room in a list: some seconds behind. */
+export interface ListedRoom {
+  readonly id: string;
+  readonly title: string;
+  readonly owner: { readonly id: string; readonly name: string };
+  readonly state: RoomStateName;
+  readonly category: string;
+  readonly description: string;
+  readonly viewers: number;
+  readonly live_since: string | null;
+  readonly scheduled_at: string | null;
+  readonly created_at: string;
+}
+
+export interface RoomList {
+  readonly rooms: readonly ListedRoom[];
+  /** Where the next page begins; null when this is the last. */
+  readonly next: string | null;
+}
+
+export interface RoomQuery {
+  readonly state: "live" | "scheduled";
+  readonly words: string;
+  readonly category: string;
+  readonly cursor: string | null;
+}
+
+export interface NewRoom {
+  readonly title: string;
+  readonly category?: string;
+  /** With a time zone; the room is announced for then. */
+  readonly scheduled_at?: string;
+  readonly listed: boolean;
+}
+
+export interface RoomChange {
+  readonly description?: string;
+  readonly scheduled_at?: string | null;
+  readonly listed?: boolean;
+}
 
 export interface Room {
   readonly id: string;
   readonly title: string;
   readonly owner: { readonly id: string; readonly name: string };
+  readonly state: RoomStateName;
   readonly live: boolean;
+  readonly listed: boolean;
+  readonly description: string;
+  readonly scheduled_at: string | null;
   readonly viewers: number;
   readonly created_at: string;
   readonly category: string;
@@ -40,35 +87,53 @@ export interface HistoryPage {
 
 export type TokenKind = "participant" | "encoder";
 
-interface GuestAnswer {
-  readonly token: string;
-  readonly participant: { readonly id: string; readonly name: string };
-}
-
-export interface Call {
-  readonly method: "GET" | "POST" | "DELETE";
-  readonly path: string;
-  readonly body?: unknown;
-  readonly token?: string;
-}
-
 export class ApiClient {
-  #identity: Identity | null = loadIdentity();
-  #renewal: Promise<Identity> | null = null;
+  readonly person = new Person();
 
   /** The name people see, or null before one was chosen. */
   get name(): string | null {
-    return this.#identity?.name ?? null;
+    return this.person.snapshot()?.name ?? null;
   }
 
   /** Takes part under this name: keeps the present identity when the name is the same. */
-  async enter(name: string): Promise<void> {
-    if (this.#identity?.name !== name) await this.#newGuest(name);
+  enter(name: string): Promise<void> {
+    return this.person.enter(name);
   }
 
-  async createRoom(title: string): Promise<Room> {
-    const answer = await this.#asGuest<{ room: Room }>({ method: "POST", path: "/v1/rooms", body: { title } });
-    return answer.room;
+  async createRoom(room: NewRoom): Promise<Room> {
+    const request = { method: "POST", path: "/v1/rooms", body: room, key: crypto.randomUUID() } as const;
+    return (await this.person.call<{ room: Room }>(request)).room;
+  }
+
+  /** A page of the rooms that everybody may find. */
+  listRooms({ state, words, category, cursor }: RoomQuery): Promise<RoomList> {
+    const query = new URLSearchParams({ state, limit: "24" });
+    if (words !== "") query.set("q", words);
+    if (category !== "") query.set("category", category);
+    if (cursor !== null) query.set("cursor", cursor);
+    return call<RoomList>({ method: "GET", path: `/v1/rooms?${query.toString()}` });
+  }
+
+  /** The newest of one's own rooms; none before a name was chosen. */
+  async ownRooms(): Promise<readonly ListedRoom[]> {
+    if (this.person.snapshot() === null) return [];
+    return (await this.person.call<RoomList>({ method: "GET", path: "/v1/my/rooms?limit=12" })).rooms;
+  }
+
+  changeRoom(id: string, change: RoomChange): Promise<Room> {
+    return this.person.call<Room>({ method: "PATCH", path: `/v1/rooms/${id}`, body: change });
+  }
+
+  endRoom(id: string): Promise<Room> {
+    return this.person.call<Room>({ method: "POST", path: `/v1/rooms/${id}/end` });
+  }
+
+  reopenRoom(id: string): Promise<Room> {
+    return this.person.call<Room>({ method: "POST", path: `/v1/rooms/${id}/reopen` });
+  }
+
+  async deleteRoom(id: string): Promise<void> {
+    await this.person.call<undefined>({ method: "DELETE", path: `/v1/rooms/${id}` });
   }
 
   getRoom(id: string): Promise<Room> {
@@ -76,7 +141,7 @@ export class ApiClient {
   }
 
   roomToken(id: string, kind: TokenKind): Promise<Grant> {
-    return this.#asGuest<Grant>({ method: "POST", path: `/v1/rooms/${id}/tokens`, body: { kind } });
+    return this.person.call<Grant>({ method: "POST", path: `/v1/rooms/${id}/tokens`, body: { kind } });
   }
 
   /** The page of a room's history that ends before an offset, or at its present end. The token is a room token. */
@@ -84,51 +149,4 @@ export class ApiClient {
     const end = before ?? Number.MAX_SAFE_INTEGER;
     return call<HistoryPage>({ method: "GET", path: `/v1/rooms/${id}/messages?before=${end}&limit=200`, token });
   }
-
-  async #asGuest<T>(request: Call): Promise<T> {
-    const identity = this.#identity;
-    if (identity === null) throw new ApiError(401, "no_identity", "Choose a name first.");
-    try {
-      return await call<T>({ ...request, token: identity.token });
-    } catch (error) {
-      if (!(error instanceof ApiError) || error.status !== 401) throw error;
-      const renewed = await this.#renew(identity);
-      return await call<T>({ ...request, token: renewed.token });
-    }
-  }
-
-  /** Several calls may be refused at once; they share one new guest. */
-  async #renew(refused: Identity): Promise<Identity> {
-    if (this.#identity !== null && this.#identity !== refused) return this.#identity;
-    this.#renewal ??= this.#newGuest(refused.name).finally(() => {
-      this.#renewal = null;
-    });
-    return this.#renewal;
-  }
-
-  async #newGuest(name: string): Promise<Identity> {
-    const answer = await call<GuestAnswer>({ method: "POST", path: "/v1/guests", body: { name } });
-    const identity = { token: answer.token, id: answer.participant.id, name: answer.participant.name };
-    this.#identity = identity;
-    saveIdentity(identity);
-    return identity;
-  }
-}
-
-export async function call<T>(request: Call): Promise<T> {
-  const headers = new Headers({ Accept: "application/json, application/problem+json" });
-  if (request.token !== undefined) headers.set("Authorization", `Bearer ${request.token}`);
-  if (request.body !== undefined) headers.set("Content-Type", "application/json");
-  const response = await fetch(request.path, {
-    method: request.method,
-    headers,
-    cache: "no-store",
-    ...(request.body !== undefined && { body: JSON.stringify(request.body) }),
-  }).catch(() => {
-    throw unreachable();
-  });
-  if (!response.ok) throw await problemFrom(response);
-  if (response.status === 204) return undefined as T;
-  // Our own server made this answer to the contract these types are written from.
-  return (await response.json()) as T;
 }

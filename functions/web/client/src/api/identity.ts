@@ -1,9 +1,10 @@
-/** Who this browser is: a guest identity, made once and kept in localStorage. */
+/** Who this browser is: what it remembers of itself. Its tokens are kept elsewhere: in memory, and in a cookie. */
 
 export interface Identity {
-  readonly token: string;
   readonly id: string;
   readonly name: string;
+  /** Whether they have an account; a guest has none. */
+  readonly account: boolean;
 }
 
 const KEY = "headrace.identity";
@@ -18,9 +19,10 @@ export function loadIdentity(): Identity | null {
   }
 }
 
-export function saveIdentity(identity: Identity): void {
+export function saveIdentity(identity: Identity | null): void {
   try {
-    localStorage.setItem(KEY, JSON.stringify(identity));
+    if (identity === null) localStorage.removeItem(KEY);
+    else localStorage.setItem(KEY, JSON.stringify(identity));
   } catch {
     // Without storage the identity lasts as long as the page, which is enough to take part.
   }
@@ -29,11 +31,11 @@ export function saveIdentity(identity: Identity): void {
 function isIdentity(value: unknown): value is Identity {
   if (typeof value !== "object" || value === null) return false;
   return (
-    "token" in value &&
-    typeof value.token === "string" &&
     "id" in value &&
     typeof value.id === "string" &&
     "name" in value &&
-    typeof value.name === "string"
+    typeof value.name === "string" &&
+    "account" in value &&
+    typeof value.account === "boolean"
   );
 }

@@ -1,6 +1,6 @@
-/** A room's recordings as typed calls, with a room token of their own that is renewed when it is refused. */
-import { call, type ApiClient, type Call } from "./client.ts";
-import { ApiError } from "./problem.ts";
+/** A room's recordings as typed calls. */
+import type { ApiClient } from "./client.ts";
+import { RoomCalls } from "./room-calls.ts";
 
 export type RecordingState = "recording" | "uploading" | "ready" | "failed" | "lost";
 
@@ -31,57 +31,31 @@ export interface Recordings {
 }
 
 export class RecordingsClient implements Recordings {
-  readonly #api: ApiClient;
-  readonly #roomId: string;
-  #token: Promise<string> | null = null;
+  readonly #calls: RoomCalls;
 
   constructor(api: ApiClient, roomId: string) {
-    this.#api = api;
-    this.#roomId = roomId;
+    this.#calls = new RoomCalls(api, roomId);
   }
 
   list(): Promise<readonly Recording[]> {
-    return this.#call<readonly Recording[]>("GET", "recordings");
+    return this.#calls.call<readonly Recording[]>("GET", "recordings");
   }
 
   start(): Promise<Recording> {
-    return this.#call<Recording>("POST", "recording");
+    return this.#calls.call<Recording>("POST", "recording");
   }
 
   stop(): Promise<Recording> {
-    return this.#call<Recording>("DELETE", "recording");
+    return this.#calls.call<Recording>("DELETE", "recording");
   }
 
   async remove(id: string): Promise<void> {
-    await this.#call<undefined>("DELETE", `recordings/${id}`);
+    await this.#calls.call<undefined>("DELETE", `recordings/${id}`);
   }
 
   async link(id: string, download: boolean): Promise<string> {
     const query = download ? "?download=true" : "";
-    const answer = await this.#call<{ url: string }>("GET", `recordings/${id}/link${query}`);
+    const answer = await this.#calls.call<{ url: string }>("GET", `recordings/${id}/link${query}`);
     return answer.url;
-  }
-
-  async #call<T>(method: Call["method"], what: string): Promise<T> {
-    const path = `/v1/rooms/${this.#roomId}/${what}`;
-    const used = this.#roomToken();
-    try {
-      return await call<T>({ method, path, token: await used });
-    } catch (error) {
-      if (!(error instanceof ApiError) || error.status !== 401) throw error;
-      if (this.#token === used) this.#token = null;
-      return await call<T>({ method, path, token: await this.#roomToken() });
-    }
-  }
-
-  #roomToken(): Promise<string> {
-    this.#token ??= this.#api.roomToken(this.#roomId, "participant").then(
-      (grant) => grant.token,
-      (error: unknown) => {
-        this.#token = null;
-        throw error;
-      },
-    );
-    return this.#token;
   }
 }

@@ -3,9 +3,11 @@ import { useState, type KeyboardEvent, type ReactNode, type SyntheticEvent } fro
 import { MAX_CHAT_CHARACTERS } from "../protocol/messages.ts";
 import { Icon } from "./icons.tsx";
 
-/** The room counts code points, not UTF-16 units. */
+const GRAPHEMES = new Intl.Segmenter(undefined, { granularity: "grapheme" });
+
+/** The room counts characters as their reader does, an emoji of a family as one. */
 function countCharacters(text: string): number {
-  return Array.from(text).length;
+  return Array.from(GRAPHEMES.segment(text)).length;
 }
 
 interface ChatInputProps {

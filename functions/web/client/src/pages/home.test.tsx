@@ -14,6 +14,7 @@ beforeEach(() => {
   history.replaceState(null, "", "/");
   api = new ApiClient();
   vi.spyOn(api, "enter").mockResolvedValue();
+  vi.spyOn(api, "listRooms").mockResolvedValue({ rooms: [], next: null });
   render(<HomePage api={api} />);
 });
 afterEach(cleanup);
@@ -22,13 +23,17 @@ const room = {
   id: "abcde23456",
   title: "Synths",
   owner: { id: "p1", name: "Ana" },
+  state: "open",
   live: false,
+  listed: true,
+  description: "",
+  scheduled_at: null,
   viewers: 0,
   created_at: "2026-11-22T00:00:00Z",
   category: "",
   slow_mode_s: 0,
   waiting_room: false,
-};
+} as const;
 
 describe("HomePage", () => {
   it("creates a room under the name given and goes there", async () => {
@@ -36,8 +41,43 @@ describe("HomePage", () => {
     await userEvent.type(screen.getByLabelText("Your name"), "Ana");
     await userEvent.type(screen.getByLabelText("Title"), " Synths ");
     await userEvent.click(screen.getByTestId("create-room"));
-    expect(create).toHaveBeenCalledExactlyOnceWith("Synths");
+    expect(create).toHaveBeenCalledExactlyOnceWith({ title: "Synths", category: "", listed: true });
     expect(location.pathname).toBe("/r/abcde23456");
+  });
+
+  it("schedules a room for a time that is to come, and for no other", async () => {
+    const create = vi.spyOn(api, "createRoom").mockResolvedValue(room);
+    await userEvent.type(screen.getByLabelText("Your name"), "Ana");
+    await userEvent.type(screen.getByLabelText("Title"), "Synths");
+    await userEvent.type(screen.getByTestId("when-input"), "2020-01-01T20:00");
+    await userEvent.click(screen.getByTestId("create-room"));
+    expect(screen.getByRole("alert").textContent).toContain("in the future");
+    await userEvent.clear(screen.getByTestId("when-input"));
+    await userEvent.type(screen.getByTestId("when-input"), "2099-01-01T20:00");
+    await userEvent.click(screen.getByTestId("listed-input"));
+    await userEvent.click(screen.getByTestId("create-room"));
+    const wanted = { title: "Synths", category: "", listed: false, scheduled_at: new Date("2099-01-01T20:00").toISOString() };
+    expect(create).toHaveBeenCalledExactlyOnceWith(wanted);
+  });
+
+  it("lists what is live and what is to come, and searches by words and category", async () => {
+    const tile = { ...room, created_at: "2026-11-22T00:00:00Z", live_since: null };
+    const list = vi.spyOn(api, "listRooms").mockImplementation(({ state, words }) =>
+      Promise.resolve({
+        rooms: words === "none" ? [] : [{ ...tile, id: state, title: `A ${state} room`, state, viewers: 1234 }],
+        next: null,
+      }),
+    );
+    expect(await screen.findByText("A live room", {}, { timeout: 3_000 })).toBeTruthy();
+    expect(screen.getByText("A scheduled room")).toBeTruthy();
+    expect(screen.getByTestId("live-rooms").textContent).toContain("1,234");
+    await userEvent.click(screen.getByRole("button", { name: "Music" }));
+    await vi.waitFor(() => {
+      expect(list).toHaveBeenCalledWith({ state: "live", words: "", category: "Music", cursor: null });
+    });
+    await userEvent.type(screen.getByTestId("room-search"), "none");
+    expect(await screen.findByText("Nothing live fits that.", {}, { timeout: 3_000 })).toBeTruthy();
+    await userEvent.click(screen.getByRole("button", { name: "All" }));
   });
 
   it("joins by a code in any spelling", async () => {

@@ -2,12 +2,17 @@ import { useState, type ReactNode, type SyntheticEvent } from "react";
 
 import type { ApiClient } from "../api/client.ts";
 import { describeError } from "../api/problem.ts";
+import { AccountMenu } from "../components/account-menu.tsx";
+import { EntranceName } from "../components/entrance-name.tsx";
 import { Icon, Logo } from "../components/icons.tsx";
-import { NameField } from "../components/name-field.tsx";
+import { CATEGORIES, RoomLists } from "../components/room-lists.tsx";
+import { fromLocalInput } from "../components/when.ts";
+import { usePerson } from "../components/use-person.ts";
 import { parseRoomCode, roomPath } from "../room/code.ts";
 import { navigate } from "../router.ts";
 
 const MAX_TITLE_LENGTH = 80;
+const MAX_CATEGORY_LENGTH = 40;
 
 type Wish = "create" | "join";
 
@@ -18,8 +23,13 @@ interface Problem {
 
 /** The start page: a name, then a room of one's own or somebody else's. */
 export function HomePage({ api }: { readonly api: ApiClient }): ReactNode {
-  const [name, setName] = useState(api.name ?? "");
+  const identity = usePerson(api);
+  const [typed, setTyped] = useState(api.name ?? "");
+  const name = identity?.account === true ? identity.name : typed;
   const [title, setTitle] = useState("");
+  const [category, setCategory] = useState("");
+  const [when, setWhen] = useState("");
+  const [listed, setListed] = useState(true);
   const [code, setCode] = useState("");
   const [busy, setBusy] = useState<Wish | null>(null);
   const [problem, setProblem] = useState<Problem | null>(null);
@@ -47,7 +57,18 @@ export function HomePage({ api }: { readonly api: ApiClient }): ReactNode {
       setProblem({ at: "create", text: "Give your stream a title." });
       return;
     }
-    void enter("create", async () => (await api.createRoom(title.trim())).id);
+    const at = fromLocalInput(when);
+    if (at !== null && at.getTime() <= Date.now()) {
+      setProblem({ at: "create", text: "Choose a time in the future, or none to begin now." });
+      return;
+    }
+    const room = {
+      title: title.trim(),
+      category: category.trim(),
+      listed,
+      ...(at !== null && { scheduled_at: at.toISOString() }),
+    };
+    void enter("create", async () => (await api.createRoom(room)).id);
   };
 
   const join = (event: SyntheticEvent): void => {
@@ -64,9 +85,12 @@ export function HomePage({ api }: { readonly api: ApiClient }): ReactNode {
     <div className="home">
       <header className="home-header">
         <Logo />
-        <a className="quiet-link" href="/docs">
-          API
-        </a>
+        <nav className="header-links" aria-label="Account and documentation">
+          <a className="quiet-link" href="/docs">
+            API
+          </a>
+          <AccountMenu api={api} />
+        </nav>
       </header>
       <main className="home-main">
         <div className="hero">
@@ -77,11 +101,11 @@ export function HomePage({ api }: { readonly api: ApiClient }): ReactNode {
           </h1>
           <p>
             Stream from your browser, OBS or FFmpeg. Everyone with the link watches in real time and talks back, with no
-            account and nothing to install.
+            account needed and nothing to install.
           </p>
         </div>
         <div className="card entrance">
-          <NameField value={name} onChange={setName} />
+          <EntranceName identity={identity} value={typed} onChange={setTyped} />
           <form onSubmit={create} aria-labelledby="create-title">
             <h2 id="create-title">Start a stream</h2>
             <div className="field">
@@ -100,6 +124,60 @@ export function HomePage({ api }: { readonly api: ApiClient }): ReactNode {
                 }}
               />
             </div>
+            <div className="entrance-options">
+              <div className="field">
+                <label className="field-label" htmlFor="category-input">
+                  Category
+                </label>
+                <input
+                  id="category-input"
+                  data-testid="category-input"
+                  type="text"
+                  list="categories"
+                  placeholder="None"
+                  maxLength={MAX_CATEGORY_LENGTH}
+                  value={category}
+                  onChange={(event) => {
+                    setCategory(event.target.value);
+                  }}
+                />
+                <datalist id="categories">
+                  {CATEGORIES.map((name) => (
+                    <option key={name} value={name} />
+                  ))}
+                </datalist>
+              </div>
+              <div className="field">
+                <label className="field-label" htmlFor="when-input">
+                  Begins at (empty: now)
+                </label>
+                <input
+                  id="when-input"
+                  data-testid="when-input"
+                  type="datetime-local"
+                  value={when}
+                  onChange={(event) => {
+                    setWhen(event.target.value);
+                  }}
+                />
+              </div>
+            </div>
+            <label className="setting-row">
+              <span>
+                Listed
+                <small>Everyone can find it below; else only who has the link.</small>
+              </span>
+              <input
+                className="switch"
+                data-testid="listed-input"
+                type="checkbox"
+                role="switch"
+                checked={listed}
+                onChange={(event) => {
+                  setListed(event.target.checked);
+                }}
+              />
+            </label>
             <ProblemText problem={problem} at="create" />
             <button
               type="submit"
@@ -108,7 +186,7 @@ export function HomePage({ api }: { readonly api: ApiClient }): ReactNode {
               disabled={busy !== null}
             >
               <Icon name="broadcast" />
-              {busy === "create" ? "Opening your studio…" : "Go live"}
+              {busy === "create" ? "Opening your studio…" : when === "" ? "Go live" : "Schedule"}
             </button>
           </form>
           <form onSubmit={join} aria-labelledby="join-title">
@@ -145,6 +223,7 @@ export function HomePage({ api }: { readonly api: ApiClient }): ReactNode {
           </form>
         </div>
       </main>
+      <RoomLists api={api} />
     </div>
   );
 }

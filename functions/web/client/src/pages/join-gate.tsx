@@ -2,6 +2,7 @@ import { useEffect, useState, type ReactNode, type SyntheticEvent } from "react"
 
 import type { ApiClient, Room } from "../api/client.ts";
 import { ApiError, describeError } from "../api/problem.ts";
+import { SignInDialog } from "../components/sign-in-dialog.tsx";
 import { Logo } from "../components/icons.tsx";
 import { NameField } from "../components/name-field.tsx";
 import { MessageScreen } from "../components/message-screen.tsx";
@@ -19,6 +20,7 @@ export function JoinGate({ api, roomId, onEntered }: JoinGateProps): ReactNode {
   const [name, setName] = useState("");
   const [problem, setProblem] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
+  const [signsIn, setSignsIn] = useState(false);
 
   useEffect(() => {
     let gone = false;
@@ -80,7 +82,29 @@ export function JoinGate({ api, roomId, onEntered }: JoinGateProps): ReactNode {
         >
           Join
         </button>
+        <p>
+          You have an account?{" "}
+          <button
+            type="button"
+            className="link"
+            data-testid="sign-in"
+            onClick={() => {
+              setSignsIn(true);
+            }}
+          >
+            Sign in
+          </button>
+        </p>
       </form>
+      {signsIn && (
+        <SignInDialog
+          person={api.person}
+          name={name}
+          onClose={() => {
+            setSignsIn(false);
+          }}
+        />
+      )}
     </main>
   );
 }

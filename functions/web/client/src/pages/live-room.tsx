@@ -1,21 +1,26 @@
 import { useCallback, useEffect, useMemo, useState, type ReactNode } from "react";
 
 import type { ApiClient, Room } from "../api/client.ts";
+import { FiguresClient } from "../api/figures.ts";
 import { RecordingsClient } from "../api/recordings.ts";
 import { describeError } from "../api/problem.ts";
+import { AccountMenu } from "../components/account-menu.tsx";
 import { ChatPanel } from "../components/chat-panel.tsx";
 import { ObstacleScreen, RefusalScreen, WaitingScreen } from "../components/door-screens.tsx";
 import { ConnectionBadge } from "../components/connection-badge.tsx";
 import { EncoderCard } from "../components/encoder-card.tsx";
+import { FiguresCard } from "../components/figures-card.tsx";
 import { Icon, Logo } from "../components/icons.tsx";
 import { KnocksPanel } from "../components/knocks-panel.tsx";
 import { PeoplePanel } from "../components/people-panel.tsx";
+import { PlanCard } from "../components/plan-card.tsx";
 import { Player } from "../components/player.tsx";
 import { ReactionBar } from "../components/reaction-bar.tsx";
 import { RecordingsCard } from "../components/recordings-card.tsx";
 import { LiveBadge, ViewerCount } from "../components/room-facts.tsx";
 import { SettingsCard } from "../components/settings-card.tsx";
 import { ShareCard } from "../components/share-card.tsx";
+import { whenText } from "../components/when.ts";
 import { Studio } from "../components/studio.tsx";
 import type { Role, SettingsChanged } from "../protocol/messages.ts";
 import type { Moderation } from "../room/connection.ts";
@@ -51,6 +56,7 @@ export function LiveRoom({ api, room, role, session }: LiveRoomProps): ReactNode
   const title = settings.title === "" ? room.title : settings.title;
   const connected = state.room.connection === "connected";
   const recordings = useMemo(() => new RecordingsClient(api, room.id), [api, room.id]);
+  const figures = useMemo(() => new FiguresClient(api, room.id), [api, room.id]);
   const [problem, setProblem] = useState<string | null>(null);
   const [peopleOpen, setPeopleOpen] = useState(false);
 
@@ -121,14 +127,17 @@ export function LiveRoom({ api, room, role, session }: LiveRoomProps): ReactNode
         <a className="home-link" href="/" aria-label="Headrace, start page">
           <Logo />
         </a>
-        <ConnectionBadge state={state.room.connection} />
+        <div className="header-links">
+          <ConnectionBadge state={state.room.connection} />
+          <AccountMenu api={api} />
+        </div>
       </header>
       <main className="room-main">
         {role === "streamer" ? (
           <Studio session={session} state={state} onChoose={chooseQuality} onHeight={fitPlayer} />
         ) : (
           <Player viewer={state.viewer} onChoose={chooseQuality} onHeight={fitPlayer}>
-            <StageStatus state={state} streamer={room.owner.name} />
+            <StageStatus state={state} room={room} />
           </Player>
         )}
         <ReactionBar
@@ -166,6 +175,7 @@ export function LiveRoom({ api, room, role, session }: LiveRoomProps): ReactNode
           />
         </div>
         <div className="room-cards">
+          {role === "streamer" && <FiguresCard figures={figures} />}
           {role === "streamer" && <RecordingsCard recordings={recordings} live={state.room.stream.kind === "live"} />}
           {role === "streamer" && (
             <SettingsCard
@@ -174,6 +184,16 @@ export function LiveRoom({ api, room, role, session }: LiveRoomProps): ReactNode
               title={room.title}
               connected={connected}
               onConfigure={(change) => session.configure(change)}
+            />
+          )}
+          {role === "streamer" && (
+            <PlanCard
+              api={api}
+              room={room}
+              live={state.room.stream.kind === "live"}
+              onEnded={() => {
+                session.endStream();
+              }}
             />
           )}
           <ShareCard roomId={room.id} />
@@ -221,18 +241,24 @@ export function LiveRoom({ api, room, role, session }: LiveRoomProps): ReactNode
 }
 
 /** What a viewer reads where the picture will be. */
-function StageStatus({ state, streamer }: { readonly state: SessionState; readonly streamer: string }): ReactNode {
+function StageStatus({ state, room }: { readonly state: SessionState; readonly room: Room }): ReactNode {
+  const streamer = room.owner.name;
   const { stream } = state.room;
   switch (stream.kind) {
     case "unknown":
       return <StageText busy title="Connecting…" />;
     case "waiting":
-      return <StageText title={`Waiting for ${streamer}`} text="The stream starts here by itself. Chat is open." />;
+      return <StageText title={waitingTitle(streamer, room)} text="The stream starts here by itself. Chat is open." />;
     case "live":
       return <StageText busy title="Starting the video…" text={state.viewer.trouble} />;
     case "ended":
       return <StageText title={stream.text} text="If it comes back, it plays here by itself." />;
   }
+}
+
+function waitingTitle(streamer: string, { state, scheduled_at: at }: Room): string {
+  if (state === "ended") return `${streamer} has ended this room`;
+  return at === null ? `Waiting for ${streamer}` : `${streamer} goes live: ${whenText(at)}`;
 }
 
 interface StageTextProps {

@@ -24,11 +24,15 @@ export interface Publish {
   readonly request: number;
   /** Plain, or compressed by `compressSdp`. */
   readonly sdp: string | Uint8Array;
+  /** A session whose place this one takes: the same stream, from another worker. */
+  readonly insteadOf: string | null;
 }
 
 export interface Subscribe {
   readonly kind: "subscribe";
   readonly request: number;
+  /** A session whose worker is about to go, or seems to be gone. */
+  readonly insteadOf: string | null;
 }
 
 export interface Accept {

@@ -25,7 +25,7 @@ describe("decodeServerMessage", () => {
     expect(decodeServerMessage(frame)).toEqual({
       kind: "events",
       events: [
-        { offset: T0, event: { type: "stream_started", session: "s1", name: "Ana" } },
+        { offset: T0, event: { type: "stream_started", session: "s1", name: "Ana", continues: "" } },
         { offset: T0 + 5, event: { type: "chat", sender: "p", name: "Bo", messageId: 7, text: "hi" } },
       ],
       lastOffset: T0 + 5,

@@ -34,7 +34,7 @@ import { inflateSdp } from "./sdp.ts";
 
 const ROLES: readonly Role[] = ["streamer", "viewer"];
 const GAP_REASONS: readonly GapReason[] = ["trimmed", "epoch"];
-const END_REASONS: readonly EndReason[] = ["left", "lost", "replaced", "drained"];
+const END_REASONS: readonly EndReason[] = ["left", "lost", "replaced", "drained", "ended"];
 
 const encoder = new Encoder();
 const decoder = new Decoder();
@@ -52,9 +52,9 @@ function clientElements(message: ClientMessage): readonly unknown[] {
     case "chat":
       return [ClientKind.chat, message.messageId, message.text];
     case "publish":
-      return [ClientKind.publish, message.request, message.sdp];
+      return [ClientKind.publish, message.request, message.sdp, message.insteadOf];
     case "subscribe":
-      return [ClientKind.subscribe, message.request];
+      return [ClientKind.subscribe, message.request, message.insteadOf];
     case "accept":
       return [ClientKind.accept, message.request, message.session, message.sdp];
     case "hangup":
@@ -201,6 +201,8 @@ export function decodeServerMessage(frame: ArrayBuffer | Uint8Array): ServerMess
         ufrag: readString(f, 2, "restarted.ufrag"),
         password: readString(f, 3, "restarted.password"),
       };
+    case ServerKind.relocate:
+      return { kind: "relocate", session: readString(f, 1, "relocate.session") };
     default:
       return null;
   }
@@ -281,6 +283,8 @@ function readEvent(e: readonly unknown[]): RoomEvent | null {
         type: "stream_started",
         session: readString(e, 1, "stream_started.session"),
         name: readString(e, 2, "stream_started.name"),
+        // A log keeps what earlier servers wrote.
+        continues: e.length > 3 ? readString(e, 3, "stream_started.continues") : "",
       };
     case EventType.streamEnded:
       return {

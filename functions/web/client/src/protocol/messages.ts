@@ -60,6 +60,7 @@ export const ServerKind = {
   peopleList: 49,
   qualityNotice: 50,
   restarted: 51,
+  relocate: 52,
 } as const;
 
 export const EventType = {

@@ -1,6 +1,6 @@
 /** Events of the room log: what was said and done, in an order that everybody sees. */
 
-export type EndReason = "left" | "lost" | "replaced" | "drained";
+export type EndReason = "left" | "lost" | "replaced" | "drained" | "ended";
 
 export interface ChatEvent {
   readonly type: "chat";
@@ -14,6 +14,8 @@ export interface StreamStarted {
   readonly type: "stream_started";
   readonly session: string;
   readonly name: string;
+  /** The session in whose place the stream goes on; empty for a stream of its own. */
+  readonly continues: string;
 }
 
 export interface StreamEnded {

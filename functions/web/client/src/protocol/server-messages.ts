@@ -167,6 +167,12 @@ export interface Restarted {
   readonly password: string;
 }
 
+/** The worker of a media session is about to go: make another session beside it, then end this one. */
+export interface Relocate {
+  readonly kind: "relocate";
+  readonly session: string;
+}
+
 export type ServerMessage =
   | Welcome
   | Pong
@@ -186,4 +192,5 @@ export type ServerMessage =
   | Knocks
   | PeopleList
   | QualityNotice
-  | Restarted;
+  | Restarted
+  | Relocate;

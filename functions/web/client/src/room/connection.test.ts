@@ -395,11 +395,11 @@ describe("own gifts", () => {
 describe("requests", () => {
   it("are answered by number, not by order", async () => {
     join();
-    const offer = connection.subscribe();
-    const answer = connection.publish("offer");
+    const offer = connection.subscribe(null);
+    const answer = connection.publish("offer", null);
     expect(socket().sent.slice(1)).toEqual([
-      [5, 1],
-      [4, 2, compressSdp("offer")],
+      [5, 1, null],
+      [4, 2, compressSdp("offer"), null],
     ]);
     socket().receive(40, 2, "w1-pub", "answer sdp");
     socket().receive(39, 1, "w1-sub", "offer sdp");
@@ -409,7 +409,7 @@ describe("requests", () => {
 
   it("reject with the server's refusal", async () => {
     join();
-    const offer = connection.subscribe();
+    const offer = connection.subscribe(null);
     socket().receive(38, 9, "all workers are full", 1, 1500);
     const refusal = await offer.catch((error: unknown) => error);
     expect(refusal).toBeInstanceOf(RequestRefused);
@@ -421,7 +421,7 @@ describe("requests", () => {
     const hangup = connection.hangup("w1-x");
     socket().lose();
     await expect(hangup).rejects.toBeInstanceOf(ConnectionLost);
-    await expect(connection.subscribe()).rejects.toBeInstanceOf(ConnectionLost);
+    await expect(connection.subscribe(null)).rejects.toBeInstanceOf(ConnectionLost);
   });
 
   it("leave errors about nothing of ours to the page", () => {

@@ -71,6 +71,8 @@ export type ConnectionNotice =
   | { readonly type: "reactions"; readonly reactions: readonly ReactionCount[] }
   | { readonly type: "typing"; readonly typing: Typists }
   | { readonly type: "quality"; readonly quality: QualityNotice }
+  /** The worker of this media session is about to go. */
+  | { readonly type: "relocate"; readonly session: string }
   | { readonly type: "outgoing"; readonly message: Outgoing }
   | { readonly type: "error"; readonly error: ErrorMessage }
   | { readonly type: "refused"; readonly reason: RefusalReason };
@@ -264,14 +266,14 @@ export class RoomConnection {
     this.#options.onNotice({ type: "people", people });
   }
 
-  async publish(sdp: string): Promise<Answer> {
-    const reply = await this.#request((request) => ({ kind: "publish", request, sdp: compressSdp(sdp) }));
+  async publish(sdp: string, insteadOf: string | null): Promise<Answer> {
+    const reply = await this.#request((request) => ({ kind: "publish", request, sdp: compressSdp(sdp), insteadOf }));
     if (reply.kind !== "answer") throw new ProtocolError("publish was not answered with an answer");
     return reply;
   }
 
-  async subscribe(): Promise<Offer> {
-    const reply = await this.#request((request) => ({ kind: "subscribe", request }));
+  async subscribe(insteadOf: string | null): Promise<Offer> {
+    const reply = await this.#request((request) => ({ kind: "subscribe", request, insteadOf }));
     if (reply.kind !== "offer") throw new ProtocolError("subscribe was not answered with an offer");
     return reply;
   }
@@ -408,6 +410,9 @@ export class RoomConnection {
         return;
       case "quality_notice":
         onNotice({ type: "quality", quality: message });
+        return;
+      case "relocate":
+        onNotice({ type: "relocate", session: message.session });
         return;
       case "move":
         this.#moveTimer?.cancel();

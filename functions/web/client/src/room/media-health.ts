@@ -77,11 +77,18 @@ export function activityOf(reports: Iterable<InboundReport>): number {
 
 /** Browsers check a path that is well every two and a half seconds, so a streamer who sends nothing is no silence. */
 const SILENT_MS = 3_000;
+/** A worker says something at least twice a second, also where it has no media: after this it is stopped, dead or cut off. */
+export const GONE_MS = 1_200;
 
 /** Notices that a path that brought something brings nothing any more, sooner than the browser says so. */
 export class SilenceDetector {
+  readonly #limitMs: number;
   #activity = 0;
   #lastAt: number | null = null;
+
+  constructor(limitMs = SILENT_MS) {
+    this.#limitMs = limitMs;
+  }
 
   /** Takes a sample; returns whether it has just become silent, once for each time. */
   fellSilent(activity: number, nowMs: number): boolean {
@@ -90,7 +97,7 @@ export class SilenceDetector {
       this.#lastAt = nowMs;
       return false;
     }
-    if (this.#lastAt === null || nowMs - this.#lastAt < SILENT_MS) return false;
+    if (this.#lastAt === null || nowMs - this.#lastAt < this.#limitMs) return false;
     this.#lastAt = null;
     return true;
   }

@@ -1,13 +1,13 @@
 /** What publisher and viewer share: a peer connection towards the SFU, and the judgement that it has failed. */
 import type { Clock, Timer } from "./clock.ts";
-import { activityOf, SilenceDetector, type InboundReport } from "./media-health.ts";
+import { activityOf, GONE_MS, SilenceDetector, type InboundReport } from "./media-health.ts";
 import { ConnectionLost } from "./requests.ts";
 
 /** A short interruption heals by itself through ICE consent checks. */
 const DISCONNECTED_GRACE_MS = 3_000;
 /** From both sides' new credentials to a path that works. */
 const RESTART_GRACE_MS = 5_000;
-const SAMPLE_MS = 1_000;
+const SAMPLE_MS = 400;
 /** From the SFU's description to DTLS being up. */
 const CONNECT_TIMEOUT_MS = 10_000;
 
@@ -35,6 +35,10 @@ export interface PeerEvents {
   readonly onConnected: () => void;
   /** Called once; the connection is of no use any more. */
   readonly onFailed: () => void;
+  /** Nothing comes from the worker any more: it, or the path, may be gone. Called once for each time. */
+  readonly onSilent: () => void;
+  /** What came after a silence. */
+  readonly onHeard: () => void;
   /** Begins ICE anew within the connection. */
   readonly restartIce: () => Promise<void>;
 }
@@ -47,6 +51,8 @@ export function watchPeer(peer: RTCPeerConnection, clock: Clock, events: PeerEve
   let timer: Timer | null = null;
   let sampling: Timer | null = null;
   const silence = new SilenceDetector();
+  const gone = new SilenceDetector(GONE_MS);
+  let silentAt: number | null = null;
   let stopped = false;
   let restarting = false;
   let waiting = false;
@@ -106,7 +112,15 @@ export function watchPeer(peer: RTCPeerConnection, clock: Clock, events: PeerEve
     sampling = clock.after(SAMPLE_MS, () => {
       void peer.getStats().then((reports) => {
         if (stopped) return;
-        if (silence.fellSilent(activityOf(reports.values() as Iterable<InboundReport>), clock.now())) restart();
+        const activity = activityOf(reports.values() as Iterable<InboundReport>);
+        if (silence.fellSilent(activity, clock.now())) restart();
+        if (gone.fellSilent(activity, clock.now())) {
+          silentAt = activity;
+          events.onSilent();
+        } else if (silentAt !== null && activity !== silentAt) {
+          silentAt = null;
+          events.onHeard();
+        }
         sample();
       });
     });

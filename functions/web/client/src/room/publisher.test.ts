@@ -12,7 +12,7 @@ let clock: FakeClock;
 let peers: FakePeer[];
 let states: PublisherState[];
 let sessions: number;
-const publish = vi.fn<(sdp: string) => Promise<Answer>>();
+const publish = vi.fn<(sdp: string, insteadOf: string | null) => Promise<Answer>>();
 const hangup = vi.fn<(session: string) => Promise<void>>();
 const restart = vi.fn<(session: string, ours: IceCredentials) => Promise<IceCredentials>>();
 let publisher: Publisher;
@@ -56,7 +56,7 @@ beforeEach(() => {
 describe("Publisher", () => {
   it("offers at once, takes the answer and is live when media connects", async () => {
     await goLive();
-    expect(publish).toHaveBeenCalledExactlyOnceWith("local offer");
+    expect(publish).toHaveBeenCalledExactlyOnceWith("local offer", null);
     expect(peer().remoteSdp).toBe("remote answer");
     expect(states).toEqual([{ kind: "starting" }, { kind: "live", session: "s1" }]);
   });
@@ -82,6 +82,48 @@ describe("Publisher", () => {
     await settle();
     expect(publish).toHaveBeenCalledTimes(2);
     expect(publisher.session).toBe("s2");
+  });
+
+  it("goes to another worker beside the present session, which goes on for a while", async () => {
+    await goLive();
+    const old = peer();
+    publisher.relocate("s1");
+    await settle();
+    expect(publish).toHaveBeenLastCalledWith("local offer", "s1");
+    expect(publisher.state).toEqual({ kind: "live", session: "s1" });
+    peer().become("connected");
+    expect(publisher.state).toEqual({ kind: "live", session: "s2" });
+    expect(old.connectionState).toBe("connected");
+    clock.advance(8_000);
+    expect(old.connectionState).toBe("closed");
+    expect(hangup).toHaveBeenCalledExactlyOnceWith("s1");
+  });
+
+  it("publishes elsewhere when its worker says nothing any more", async () => {
+    await goLive();
+    peer().bytes = 1_000;
+    for (let step = 0; step < 5; step += 1) {
+      clock.advance(400);
+      await settle();
+    }
+    expect(publish).toHaveBeenLastCalledWith("local offer", "s1");
+  });
+
+  it("stays with its worker when another one cannot be had", async () => {
+    await goLive();
+    publish.mockRejectedValueOnce(new ConnectionLost());
+    publisher.relocate("s1");
+    await settle();
+    expect(publisher.state).toEqual({ kind: "live", session: "s1" });
+    expect(peers[0]?.connectionState).toBe("connected");
+  });
+
+  it("names the session that it had when it publishes anew after a failure", async () => {
+    await goLive();
+    peer().become("failed");
+    clock.advance(250);
+    await settle();
+    expect(publish).toHaveBeenLastCalledWith("local offer", "s1");
   });
 
   it("waits three seconds for a disconnected peer to heal, then publishes anew", async () => {

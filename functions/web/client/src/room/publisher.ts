@@ -23,7 +23,7 @@ export type PublisherState =
 
 /** The part of the room connection that publishing needs. */
 export interface PublishSignaling {
-  publish(sdp: string): Promise<Answer>;
+  publish(sdp: string, insteadOf: string | null): Promise<Answer>;
   hangup(session: string): Promise<void>;
   restart(session: string, ours: IceCredentials): Promise<IceCredentials>;
 }
@@ -37,6 +37,8 @@ export interface PublisherOptions {
 }
 
 const BACKOFF = { initialMs: 500, capMs: 10_000 };
+/** Viewers go over to a new session at a keyframe of it: so long the former one goes on sending, if its worker lets it. */
+const FORMER_MS = 8_000;
 
 interface Attempt {
   readonly peer: RTCPeerConnection;
@@ -51,6 +53,11 @@ export class Publisher {
   #stream: MediaStream | null = null;
   #preset: Preset = DEFAULT_PRESET;
   #attempt: Attempt | null = null;
+  /** One that is being set up beside it. */
+  #next: Attempt | null = null;
+  /** The session that the stream had last: the next one takes its place. */
+  #former: string | null = null;
+  readonly #retiring = new Map<Attempt, Timer>();
   #retry: Timer | null = null;
   #state: PublisherState = { kind: "idle" };
 
@@ -86,14 +93,20 @@ export class Publisher {
 
   /** Puts another device's track in the place of the present one of its kind, without a new negotiation. */
   async replaceTrack(track: MediaStreamTrack): Promise<void> {
-    const senders = this.#attempt?.peer.getSenders() ?? [];
-    await senders.find((sender) => sender.track?.kind === track.kind)?.replaceTrack(track);
+    const attempts = [this.#attempt, this.#next, ...this.#retiring.keys()];
+    const senders = attempts.flatMap((attempt) => attempt?.peer.getSenders() ?? []);
+    const ofKind = senders.filter((sender) => sender.track?.kind === track.kind);
+    await Promise.all(ofKind.map((sender) => sender.replaceTrack(track)));
   }
 
   /** The server says that a session of the room has ended. */
   sessionEnded(session: string, reason: EndReason): void {
     if (session !== this.session) return;
-    if (reason === "replaced") {
+    this.#former = session;
+    if (reason === "ended") {
+      this.#end();
+      this.#setState({ kind: "failed", reason: "This room has ended. Open it again to go live." });
+    } else if (reason === "replaced") {
       this.#end();
       this.#setState({ kind: "failed", reason: "Another device or encoder has taken over this stream." });
     } else {
@@ -116,18 +129,29 @@ export class Publisher {
     this.#attempt?.watch?.restart();
   }
 
-  async #publish(): Promise<void> {
-    this.#dropAttempt();
+  /** The worker of that session is about to go: publishes beside it, to another one. */
+  relocate(session: string): void {
+    if (session === this.session) this.#goOver();
+  }
+
+  #goOver(): void {
+    if (this.#stream !== null && this.#attempt?.session != null && this.#next === null) void this.#publish(true);
+  }
+
+  async #publish(beside = false): Promise<void> {
+    if (!beside) this.#dropAttempt();
     const stream = this.#stream;
     if (stream === null) return;
     const peer = (this.#options.newPeer ?? newPeer)();
     const attempt: Attempt = { peer, session: null, watch: null };
-    this.#attempt = attempt;
+    if (beside) this.#next = attempt;
+    else this.#attempt = attempt;
     try {
       await addTracks(peer, stream, this.#preset);
       await peer.setLocalDescription();
-      const answer = await this.#options.signaling.publish(localSdp(peer));
-      if (this.#attempt !== attempt) {
+      const former = beside ? this.session : this.#former;
+      const answer = await this.#options.signaling.publish(localSdp(peer), former);
+      if (this.#attempt !== attempt && this.#next !== attempt) {
         // Stopped while the server was answering: the session it made must not stay behind.
         this.#hangUp(answer.session);
         return;
@@ -137,16 +161,59 @@ export class Publisher {
       attempt.watch = watchPeer(peer, this.#clock, {
         onConnected: () => {
           this.#backoff.reset();
+          if (this.#next === attempt) this.#takeOver(attempt);
+          this.#former = answer.session;
           this.#setState({ kind: "live", session: answer.session });
         },
         onFailed: () => {
-          this.#recover("The media connection was lost.");
+          if (this.#attempt === attempt && this.#next === null) this.#recover("The media connection was lost.");
+          else if (this.#next === attempt) this.#dropNext();
+        },
+        onSilent: () => {
+          if (this.#attempt === attempt) this.#goOver();
+        },
+        onHeard: () => {
+          if (this.#attempt === attempt) this.#dropNext();
         },
         restartIce: () =>
           restartIce(peer, (ours) => this.#options.signaling.restart(answer.session, ours)),
       });
     } catch (error) {
       if (this.#attempt === attempt) this.#failed(error);
+      // The former session goes on for as long as its worker lets it; when that ends it, we try again.
+      else if (this.#next === attempt) this.#dropNext();
+    }
+  }
+
+  /** Another session has come up beside the present one, which goes on for a while. */
+  #takeOver(attempt: Attempt): void {
+    const former = this.#attempt;
+    this.#attempt = attempt;
+    this.#next = null;
+    if (former === null) return;
+    former.watch?.stop();
+    const timer = this.#clock.after(FORMER_MS, () => {
+      this.#retire(former);
+    });
+    this.#retiring.set(former, timer);
+  }
+
+  #retire(former: Attempt): void {
+    this.#retiring.get(former)?.cancel();
+    this.#retiring.delete(former);
+    former.peer.close();
+    if (former.session !== null) this.#hangUp(former.session);
+  }
+
+  #dropNext(): void {
+    const next = this.#next;
+    this.#next = null;
+    next?.watch?.stop();
+    next?.peer.close();
+    if (next?.session != null) this.#hangUp(next.session);
+    const peer = this.#attempt?.peer;
+    if (peer !== undefined && ["failed", "closed"].includes(peer.connectionState)) {
+      this.#recover("The media connection was lost.");
     }
   }
 
@@ -177,11 +244,17 @@ export class Publisher {
 
   #end(): void {
     this.#stream = null;
+    this.#former = null;
     this.#cancelRetry();
     this.#dropAttempt();
+    for (const former of [...this.#retiring.keys()]) this.#retire(former);
   }
 
   #dropAttempt(): void {
+    const next = this.#next;
+    this.#next = null;
+    next?.watch?.stop();
+    next?.peer.close();
     this.#attempt?.watch?.stop();
     this.#attempt?.peer.close();
     this.#attempt = null;

@@ -114,6 +114,19 @@ describe("RoomSession", () => {
     expect(peers[0]?.connectionState).toBe("connected");
   });
 
+  it("leaves its subscription alone when the same stream goes on from elsewhere", async () => {
+    join(false);
+    event(5, 2, "s1", "Bo");
+    await play();
+    event(6, 2, "s2", "Bo", "s1");
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(requests(SUBSCRIBE)).toHaveLength(1);
+    expect(session.snapshot().room.timeline.log).toHaveLength(1);
+    event(7, 2, "s3", "Bo", "s2");
+    event(8, 3, "s2", "drained");
+    expect(session.snapshot().room.stream).toMatchObject({ kind: "live", session: "s3" });
+  });
+
   it("keeps its video untouched while the socket is replaced", async () => {
     join(false);
     event(5, 2, "s1", "Bo");

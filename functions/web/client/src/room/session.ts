@@ -234,6 +234,10 @@ export class RoomSession {
       case "quality":
         this.#viewer.told(notice.quality);
         break;
+      case "relocate":
+        this.#publisher.relocate(notice.session);
+        this.#viewer.relocate(notice.session);
+        break;
       case "state":
       case "gap":
       case "viewers":
@@ -261,7 +265,13 @@ export class RoomSession {
     }
     // A subscription made at the welcome is to whatever was live then: learning its name from the history is no change.
     const named = this.#watchedSession === null && newestOffset <= this.#joinedAt;
-    this.#viewer.watch(stream.session !== this.#watchedSession && !named);
+    const other = stream.session !== this.#watchedSession && !named;
+    // The worker goes on sending the same stream, wherever that comes from by now.
+    if (other && this.#watchedSession !== null && stream.continues === this.#watchedSession) {
+      this.#viewer.continues(stream.continues);
+    } else {
+      this.#viewer.watch(other);
+    }
     this.#watchedSession = stream.session;
   }
 

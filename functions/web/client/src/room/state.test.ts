@@ -52,7 +52,7 @@ function texts(state: RoomState): string[] {
   return [...state.timeline.log, ...state.timeline.unsent].map((entry) => entry.text);
 }
 
-const started = (session: string): RoomEvent => ({ type: "stream_started", session, name: "Bo" });
+const started = (session: string): RoomEvent => ({ type: "stream_started", session, name: "Bo", continues: "" });
 const ended = (session: string, reason: "left" | "lost" | "replaced" | "drained"): RoomEvent => ({
   type: "stream_ended",
   session,
@@ -66,8 +66,8 @@ describe("the stream", () => {
 
   it("is live from the welcome on, and gets its name from the log", () => {
     const state = after(welcome({ live: true }));
-    expect(state.stream).toEqual({ kind: "live", session: null, name: null });
-    expect(reduceRoom(state, events([0, started("s1")]), 0).stream).toEqual({ kind: "live", session: "s1", name: "Bo" });
+    expect(state.stream).toEqual({ kind: "live", session: null, name: null, continues: "" });
+    expect(reduceRoom(state, events([0, started("s1")]), 0).stream).toEqual({ kind: "live", session: "s1", name: "Bo", continues: "" });
   });
 
   it("ends with a sentence that names its streamer", () => {

@@ -30,7 +30,8 @@ export type StreamState =
   | { readonly kind: "unknown" }
   | { readonly kind: "waiting" }
   /** `session` is null until the log names it. */
-  | { readonly kind: "live"; readonly session: string | null; readonly name: string | null }
+  /** `continues` is the session in whose place it goes on, empty for a stream of its own. */
+  | { readonly kind: "live"; readonly session: string | null; readonly name: string | null; readonly continues: string }
   | { readonly kind: "ended"; readonly text: string };
 
 /** One reaction on its way up the screen. */
@@ -172,6 +173,7 @@ export function reduceRoom(state: RoomState, notice: ConnectionNotice | PastSanc
     case "typing":
       return { ...state, typists: others(notice.typing, state.welcome?.name) };
     case "quality":
+    case "relocate":
       // The viewer's own: see `session.ts`.
       return state;
     case "reactions":
@@ -209,7 +211,7 @@ function withFloating(floating: readonly Floating[], reactions: readonly Reactio
 
 /** The welcome is right about whether the room is live; the events after it say what happened meanwhile. */
 function streamAtWelcome(stream: StreamState, live: boolean): StreamState {
-  if (live) return stream.kind === "live" ? stream : { kind: "live", session: null, name: null };
+  if (live) return stream.kind === "live" ? stream : { kind: "live", session: null, name: null, continues: "" };
   if (stream.kind === "live") return { kind: "ended", text: "The stream has ended." };
   return stream.kind === "unknown" ? { kind: "waiting" } : stream;
 }
@@ -222,17 +224,23 @@ function applyEvent(state: RoomState, { offset, event }: LoggedEvent): RoomState
         ...state,
         timeline: withContribution(state.timeline, event, offset, event.sender === state.welcome?.participant),
       };
-    case "stream_started":
+    case "stream_started": {
+      const { session, name, continues } = event;
+      const stream: StreamState = { kind: "live", session, name, continues };
+      // Nothing new for people: it is the stream that they know.
+      const known = state.stream.kind === "live" ? state.stream.session : null;
+      if (continues !== "" && continues === known) return { ...state, stream };
       return {
         ...state,
-        stream: { kind: "live", session: event.session, name: event.name },
+        stream,
         timeline: withNotice(state.timeline, {
           key: `started-${offset}`,
           at: offsetToMs(offset),
           tone: "plain",
-          text: `${event.name} is live`,
+          text: `${name} is live`,
         }),
       };
+    }
     case "stream_ended":
       return ended(state, event, offset);
     case "deleted":
@@ -277,5 +285,7 @@ function endSentence({ reason }: StreamEnded, name: string | null): string {
       return `${who} is switching to another device`;
     case "drained":
       return "The stream is moving to another server";
+    case "ended":
+      return `${who} has ended this room`;
   }
 }

@@ -11,7 +11,7 @@ let clock: FakeClock;
 let peers: FakePeer[];
 let states: ViewerState[];
 let sessions: number;
-const subscribe = vi.fn<() => Promise<Offer>>();
+const subscribe = vi.fn<(insteadOf: string | null) => Promise<Offer>>();
 const accept = vi.fn<(session: string, sdp: string) => Promise<void>>();
 const hangup = vi.fn<(session: string) => Promise<void>>();
 const restart = vi.fn<(session: string, ours: IceCredentials) => Promise<IceCredentials>>();
@@ -154,19 +154,73 @@ describe("Viewer", () => {
     expect(peers).toHaveLength(1);
   });
 
-  it("restarts ICE when nothing comes any more, and subscribes anew when that did not help", async () => {
+  /** Media for two seconds, then nothing more. */
+  async function fallSilent(): Promise<void> {
     await play();
     await pass(2, () => {
       peer().bytes += 1_000;
       peer().framesDecoded += 30;
     });
+  }
+
+  it("subscribes elsewhere within two seconds when nothing comes any more, and keeps the old picture meanwhile", async () => {
+    await fallSilent();
+    const old = peer();
+    for (let step = 0; step < 5; step += 1) {
+      clock.advance(400);
+      await settle();
+    }
+    expect(peers).toHaveLength(2);
+    expect(subscribe).toHaveBeenLastCalledWith("v1");
+    expect(old.connectionState).toBe("connected");
+    peer().become("connected");
+    expect(old.connectionState).toBe("closed");
+  });
+
+  it("stays when the worker is heard again before another subscription is up", async () => {
+    await fallSilent();
+    const old = peer();
+    await pass(2);
+    old.bytes += 1_000;
+    await pass(1);
+    expect(peers).toHaveLength(2);
+    expect(peer().connectionState).toBe("closed");
+    expect(old.connectionState).toBe("connected");
+    expect(hangup).toHaveBeenCalledExactlyOnceWith("v2");
+  });
+
+  it("restarts ICE as well: it may be the network of this device", async () => {
+    subscribe.mockImplementationOnce(() => Promise.resolve({ kind: "offer", request: 1, session: "v1", sdp: "remote offer" }));
+    subscribe.mockImplementation(() => new Promise(() => undefined));
+    await fallSilent();
     await pass(5);
     expect(restart).toHaveBeenCalledOnce();
-    expect(peers).toHaveLength(1);
-    await pass(7);
+  });
+
+  it("goes to another worker when the server says that its own is about to go", async () => {
+    await play();
+    viewer.relocate("another");
+    viewer.relocate("v1");
+    clock.advance(0);
     await settle();
-    expect(restart).toHaveBeenCalledOnce();
-    expect(peers).toHaveLength(2);
+    expect(subscribe).toHaveBeenLastCalledWith("v1");
+    expect(subscribe).toHaveBeenCalledTimes(2);
+    const old = peers[0];
+    expect(old?.connectionState).toBe("connected");
+    peer().become("connected");
+    expect(old?.connectionState).toBe("closed");
+  });
+
+  it.each([
+    ["w2-b", 1],
+    ["v1-b", 2],
+  ])("where the stream goes on in place of %s has subscribed %i times", async (former, times) => {
+    subscribe.mockResolvedValueOnce({ kind: "offer", request: 1, session: "v1-a", sdp: "remote offer" });
+    await play();
+    viewer.continues(former);
+    clock.advance(1_500);
+    await settle();
+    expect(subscribe).toHaveBeenCalledTimes(times);
   });
 
   it("waits for a streamer who sends nothing while the path answers", async () => {

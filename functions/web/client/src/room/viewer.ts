@@ -28,7 +28,7 @@ export const NOT_WATCHING: ViewerState = { stream: null, trouble: null, wish: AU
 
 /** The part of the room connection that watching needs. */
 export interface SubscribeSignaling {
-  subscribe(): Promise<Offer>;
+  subscribe(insteadOf: string | null): Promise<Offer>;
   accept(session: string, sdp: string): Promise<void>;
   hangup(session: string): Promise<void>;
   quality(session: string, mode: number, layer: string | null): Promise<void>;
@@ -48,6 +48,9 @@ const BACKOFF = { initialMs: 500, capMs: 10_000 };
 const SAMPLE_MS = 1_000;
 /** A player that is being resized has no size worth telling before it stands still. */
 const VIEWPORT_DEBOUNCE_MS = 300;
+/** Those who leave a worker together are spread over this time. */
+const SPREAD_MS = 1_500;
+const SILENT_SPREAD_MS = 200;
 /** Playback this long proves the subscription good: only then does the back-off begin anew. */
 const PROVEN_AFTER_MS = 10_000;
 
@@ -64,6 +67,7 @@ export class Viewer {
   readonly #options: ViewerOptions;
   readonly #clock: Clock;
   readonly #backoff: Backoff;
+  readonly #random: () => number;
   #watching = false;
   /** The one that plays. */
   #current: Subscription | null = null;
@@ -77,6 +81,7 @@ export class Viewer {
   constructor(options: ViewerOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
+    this.#random = options.random ?? Math.random;
     this.#backoff = new Backoff({ ...BACKOFF, ...(options.random && { random: options.random }) });
   }
 
@@ -124,6 +129,18 @@ export class Viewer {
     if (this.#current?.session === quality.session) this.#setState({ quality });
   }
 
+  /** The stream goes on in the place of another session: who watched at the worker that this was at subscribes anew. */
+  continues(former: string): void {
+    const current = this.#current;
+    if (current?.session == null || workerOf(current.session) !== workerOf(former)) return;
+    this.#goOver(current, this.#random() * SPREAD_MS);
+  }
+
+  /** The worker of that session is about to go. */
+  relocate(session: string): void {
+    if (this.#current?.session === session) this.#goOver(this.#current, 0);
+  }
+
   /** The device may be in another network. */
   networkChanged(): void {
     this.#current?.watch?.restart();
@@ -140,6 +157,16 @@ export class Viewer {
     if (!this.#watching || this.#retry === null) return;
     this.#cancelRetry();
     void this.#subscribe();
+  }
+
+  /** Another subscription beside the present one, from another worker. */
+  #goOver(current: Subscription, delayMs: number): void {
+    if (!this.#watching || this.#next !== null) return;
+    this.#cancelRetry();
+    this.#retry = this.#clock.after(delayMs, () => {
+      this.#retry = null;
+      if (current === this.#current) void this.#subscribe();
+    });
   }
 
   async #subscribe(): Promise<void> {
@@ -159,7 +186,7 @@ export class Viewer {
     });
     try {
       const { signaling } = this.#options;
-      const offer = await signaling.subscribe();
+      const offer = await signaling.subscribe(this.#current?.session ?? null);
       if (this.#next !== subscription) {
         signaling.hangup(offer.session).catch(() => undefined);
         return;
@@ -178,12 +205,27 @@ export class Viewer {
         onFailed: () => {
           this.#resubscribe("The video connection was lost.");
         },
+        onSilent: () => {
+          if (subscription === this.#current) this.#goOver(subscription, this.#random() * SILENT_SPREAD_MS);
+        },
+        onHeard: () => {
+          this.#heard(subscription);
+        },
         restartIce: () =>
           restartIce(peer, (ours) => this.#options.signaling.restart(offer.session, ours)),
       });
     } catch (error) {
       if (this.#next === subscription) this.#failed(error);
     }
+  }
+
+  /** What seemed to be gone is there after all: another subscription is not needed. */
+  #heard(subscription: Subscription): void {
+    if (subscription !== this.#current || subscription.peer.connectionState !== "connected") return;
+    this.#cancelRetry();
+    this.#discard(this.#next);
+    this.#next = null;
+    this.#setState({ trouble: null });
   }
 
   async #accept(subscription: Subscription, session: string): Promise<void> {
@@ -293,4 +335,9 @@ export class Viewer {
     this.#state = state;
     this.#options.onState(state);
   }
+}
+
+/** The worker that a session is at: its id begins the session's. */
+function workerOf(session: string): string {
+  return session.split("-", 1)[0] ?? session;
 }
