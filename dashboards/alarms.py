@@ -17,6 +17,7 @@ class Watched(msgspec.Struct, frozen=True):
     metric: str
     statistic: Statistic
     dimensions: dict[str, str]
+    namespace: str = NAMESPACE
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,10 +31,11 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     periods: int = 1
     missing: Missing = "notBreaching"
 
-    def fields(self, description: str) -> dict[str, Any]:
-        """As Terraform takes it."""
+    def fields(self, description: str, severity: str | None) -> dict[str, Any]:
+        """As Terraform takes it. Without a severity nobody is told: it is a part of another."""
         common = {
             "description": description,
+            "severity": severity,
             "threshold": self.threshold,
             "compare": self.compare,
             "period_s": self.period_s,
@@ -42,7 +44,7 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
         }
         watched = {
             name: {
-                "namespace": NAMESPACE,
+                "namespace": one.namespace,
                 "metric": one.metric,
                 "statistic": one.statistic,
                 "dimensions": one.dimensions,
@@ -52,6 +54,21 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
         if self.expression in watched:
             return common | watched[self.expression]
         return common | {"queries": watched | {"result": {"expression": self.expression, "returns": True}}}
+
+
+class Composite(msgspec.Struct, frozen=True):
+    """An alarm on other alarms: `rule` is in CloudWatch's language, with their whole names."""
+
+    rule: str
+
+    @property
+    def watched(self) -> dict[str, Watched]:
+        """No metric by itself."""
+        return {}
+
+    def fields(self, description: str, severity: str | None) -> dict[str, Any]:
+        """As Terraform takes it."""
+        return {"description": description, "severity": severity, "rule": self.rule}
 
 
 def one_of(

@@ -1,20 +1,26 @@
 """What wakes somebody up: Prometheus rules, and the same as CloudWatch alarms. Each has a page in docs/runbooks.
 
 The burn rates are those of the Site Reliability Workbook, chapter 5: a window long enough to matter and a short one, so
-that an alert ends soon after its cause has.
+that an alert ends soon after its cause has. A share of failures wakes nobody before there have been a few: at four in
+the morning one request of three that fails is no outage.
 """
 
 from typing import Any, Literal
 
 import msgspec
 
-from dashboards.alarms import Alarm, Watched, one_of
-from dashboards.expressions import BusiestCore, Level, Quantile, Ratio, promql
-from dashboards.objectives import BUDGET, ERRORS, FAILED_STATUS, MESSAGE_S
+from dashboards.alarms import Alarm, Composite, Watched, one_of
+from dashboards.expressions import NAMESPACE, Level, Quantile, Ratio, promql
+from dashboards.objectives import BUDGET, ERRORS, FAILED, FAILED_STATUS, MESSAGE_S
 from shared.telemetry.catalogue import media, process, signaling, state, web
 
 Severity = Literal["page", "ticket"]
 WINDOWS = ("2m", "5m", "30m", "1h", "2h", "6h", "1d", "3d")
+FEWEST = 5
+"""Failures below which no share of them is an alert."""
+COUNTED = ("2m", "1h", "6h", "1d", "3d")
+"""Windows whose failures are counted as well: the long one of each pair."""
+SECONDS = {"2m": 120, "5m": 300, "30m": 1800, "1h": 3600, "2h": 7200, "6h": 21_600, "1d": 86_400, "3d": 259_200}
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,8 +33,10 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """How long it must hold."""
     severity: Severity
     summary: str
-    alarms: dict[str, Alarm]
+    alarms: dict[str, Alarm | Composite]
     """For CloudWatch: what is added to the alert's name -> the alarm."""
+    parts: dict[str, Alarm] = {}
+    """The same for those that tell nobody: a composite alarm looks at them."""
 
 
 def recorded(window: str) -> str:
@@ -36,9 +44,18 @@ def recorded(window: str) -> str:
     return f"headrace:errors:ratio_rate{window}"
 
 
+def counted(window: str) -> str:
+    """The name under which the number of failures over a window is recorded."""
+    return f"headrace:errors:count{window}"
+
+
 def recordings() -> list[dict[str, str]]:
     """The recording rules."""
-    return [{"record": recorded(window), "expr": promql(ERRORS, window)} for window in WINDOWS]
+    shares = [{"record": recorded(window), "expr": promql(ERRORS, window)} for window in WINDOWS]
+    counts = [
+        {"record": counted(window), "expr": f"({promql(FAILED, window)}) * {SECONDS[window]}"} for window in COUNTED
+    ]
+    return shares + counts
 
 
 def rules() -> list[dict[str, Any]]:
@@ -57,19 +74,26 @@ def rules() -> list[dict[str, Any]]:
 
 def alarms() -> dict[str, Any]:
     """CloudWatch's alarms by name, as terraform/modules/monitoring takes them."""
-    return {
-        f"{alert.name}{added}": alarm.fields(f"{alert.summary} See docs/runbooks/{alert.name}.md.")
-        for alert in ALERTS
-        for added, alarm in alert.alarms.items()
-    }
+    made: dict[str, Any] = {}
+    for alert in ALERTS:
+        description = f"{alert.summary} See docs/runbooks/{alert.name}.md."
+        for added, alarm in alert.alarms.items():
+            made[f"{alert.name}{added}"] = alarm.fields(description, alert.severity)
+        for added, part in alert.parts.items():
+            made[f"{alert.name}{added}"] = part.fields(f"A part of {alert.name}: {alert.summary}", None)
+    return made
 
 
 def _burns(rate: float, long: str, short: str) -> str:
     limit = f"{rate * BUDGET:.4g}"
-    return f"({recorded(long)} > {limit} and {recorded(short)} > {limit})"
+    return f"({recorded(long)} > {limit} and {recorded(short)} > {limit} and {counted(long)} >= {FEWEST})"
 
 
-def _failures(period_s: int, limit: float, periods: int) -> Alarm:
+def _share(failed: str, all_of_them: str) -> str:
+    return f"IF({failed} >= {FEWEST}, ({failed}) / ({all_of_them}), 0)"
+
+
+def _failures(period_s: int, limit: float, periods: int = 1) -> Alarm:
     watched = {
         f"s{status}": Watched(web.HTTP_REQUESTS.name, "Sum", {"service": "functions", "status": status})
         for status in FAILED_STATUS
@@ -79,7 +103,7 @@ def _failures(period_s: int, limit: float, periods: int) -> Alarm:
         threshold=limit,
         period_s=period_s,
         periods=periods,
-        expression=f"({failed}) / (FILL(requests, 0) + FILL(messages, 0))",
+        expression=_share(failed, "FILL(requests, 0) + FILL(messages, 0)"),
         watched=watched
         | {
             "unknown": Watched(state.APPENDED.name, "Sum", {"service": "functions", "outcome": "unknown"}),
@@ -89,9 +113,45 @@ def _failures(period_s: int, limit: float, periods: int) -> Alarm:
     )
 
 
-def _of_both(make: Any) -> dict[str, Alarm]:  # noqa: ANN401 - a function of a service's name
+def _balancer_failures() -> Alarm:
+    """What the load balancer answered itself, since no function was there to count it, and what functions did."""
+
+    def sums(metric: str) -> Watched:
+        return Watched(metric, "Sum", {"LoadBalancer": "${load_balancer}"}, "AWS/ApplicationELB")
+
+    return Alarm(
+        threshold=0.01,
+        periods=2,
+        expression=_share("FILL(own, 0) + FILL(theirs, 0)", "FILL(requests, 0) + FILL(own, 0)"),
+        watched={
+            "own": sums("HTTPCode_ELB_5XX_Count"),
+            "theirs": sums("HTTPCode_Target_5XX_Count"),
+            "requests": sums("RequestCount"),
+        },
+    )
+
+
+def _over(window: str, rate: float) -> Alarm:
+    # An alarm's period is a day at most.
+    return _failures(86_400, rate * BUDGET, 3) if window == "3d" else _failures(SECONDS[window], rate * BUDGET)
+
+
+def _burning(name: str, pairs: tuple[tuple[str, float, str], ...]) -> tuple[dict[str, Any], dict[str, Alarm]]:
+    """The composite alarm of pairs of windows with their burn rate, and its parts; three days are three daily ones."""
+    parts = {f"-{rate:g}x-{window}": _over(window, rate) for long, rate, short in pairs for window in (long, short)}
+    rule = " OR ".join(
+        f'(ALARM("{NAMESPACE}-{name}-{rate:g}x-{long}") AND ALARM("{NAMESPACE}-{name}-{rate:g}x-{short}"))'
+        for long, rate, short in pairs
+    )
+    return {"": Composite(rule)}, parts
+
+
+def _of_both(make: Any) -> dict[str, Alarm | Composite]:  # noqa: ANN401 - a function of a service's name
     return {f"-{service}": make(service) for service in ("functions", "sfu")}
 
+
+_FAST = _burning("error-budget-burns-fast", (("1h", 14.4, "5m"), ("6h", 6, "30m")))
+_SLOW = _burning("error-budget-burns-slowly", (("1d", 3, "2h"), ("3d", 1, "6h")))
 
 ALERTS = (
     Alert(
@@ -125,24 +185,50 @@ ALERTS = (
     Alert(
         name="errors-high",
         title="ErrorsHigh",
-        expr=f"{recorded('2m')} > 0.01",
+        expr=f"{recorded('2m')} > 0.01 and {counted('2m')} >= {FEWEST}",
         after="2m",
         severity="page",
         summary="More than 1 % of requests and messages fail.",
-        alarms={"": _failures(60, 0.01, 2)},
+        alarms={"": _failures(60, 0.01, 2), "-balancer": _balancer_failures()},
     ),
     Alert(
         name="service-down",
         title="ServiceDown",
-        expr='up{job=~"functions|sfu"} == 0 or absent(up{job="functions"}) or absent(up{job="sfu"})',
-        after="1m",
-        severity="page",
-        summary="A function process or an SFU worker does not answer, or there is none.",
-        alarms=_of_both(
-            lambda service: one_of(
-                process.DRAINING.name, "SampleCount", 1, service=service, compare="LessThan", missing="breaching"
+        expr=" or ".join(
+            (
+                'up{job=~"functions|sfu"} == 0',
+                f"{promql(Level(web.SERVES, 'sum', 'function'))} == 0",
+                f"absent({web.SERVES.name})",
+                'absent(up{job="sfu"})',
             )
         ),
+        after="1m",
+        severity="page",
+        summary="A process does not answer, or none is left that does one of the functions, or no SFU worker is.",
+        alarms={
+            **{
+                f"-{name}": one_of(
+                    web.SERVES.name,
+                    "Sum",
+                    1,
+                    service="functions",
+                    function=name,
+                    compare="LessThan",
+                    periods=3,
+                    missing="breaching",
+                )
+                for name in web.FUNCTION_NAMES
+            },
+            "-sfu": one_of(
+                process.DRAINING.name,
+                "SampleCount",
+                1,
+                service="sfu",
+                compare="LessThan",
+                periods=3,
+                missing="breaching",
+            ),
+        },
     ),
     Alert(
         name="dependency-down",
@@ -161,37 +247,20 @@ ALERTS = (
     Alert(
         name="cpu-high",
         title="CpuHigh",
-        expr=f"{promql(BusiestCore(process.CPU_SECONDS), '2m').replace('by (job)', 'by (job, instance)')} > 0.85",
+        expr=f"max by (job, instance) ({process.CPU_USED.name}) > 0.85",
         after="5m",
         severity="ticket",
-        summary="A process uses more than 85 % of its core.",
-        alarms=_of_both(
-            lambda service: Alarm(
-                threshold=0.85,
-                periods=5,
-                expression="used / 60",
-                watched={"used": Watched(process.CPU_SECONDS.name, "Maximum", {"service": service})},
-            )
-        ),
+        summary="A process uses more than 85 % of the processor time that it may use.",
+        alarms=_of_both(lambda service: one_of(process.CPU_USED.name, "Maximum", 0.85, service=service, periods=5)),
     ),
     Alert(
         name="memory-high",
         title="MemoryHigh",
-        expr=f"{process.RESIDENT_MEMORY.name} / ({process.MEMORY_LIMIT.name} > 0) > 0.8",
+        expr=f"max by (job, instance) ({process.MEMORY_USED.name}) > 0.8",
         after="5m",
         severity="ticket",
         summary="A process uses more than 80 % of the memory that it may use.",
-        alarms=_of_both(
-            lambda service: Alarm(
-                threshold=0.8,
-                periods=5,
-                expression="used / limit",
-                watched={
-                    "used": Watched(process.RESIDENT_MEMORY.name, "Maximum", {"service": service}),
-                    "limit": Watched(process.MEMORY_LIMIT.name, "Minimum", {"service": service}),
-                },
-            )
-        ),
+        alarms=_of_both(lambda service: one_of(process.MEMORY_USED.name, "Maximum", 0.8, service=service, periods=5)),
     ),
     Alert(
         name="error-budget-burns-fast",
@@ -200,7 +269,8 @@ ALERTS = (
         after="0m",
         severity="page",
         summary="At this rate the month's error budget of 0.1 % is used up within days.",
-        alarms={"": _failures(3600, 14.4 * BUDGET, 1)},
+        alarms=_FAST[0],
+        parts=_FAST[1],
     ),
     Alert(
         name="error-budget-burns-slowly",
@@ -209,7 +279,8 @@ ALERTS = (
         after="0m",
         severity="ticket",
         summary="At this rate the month's error budget of 0.1 % does not last for the month.",
-        alarms={"": _failures(86_400, 3 * BUDGET, 1)},
+        alarms=_SLOW[0],
+        parts=_SLOW[1],
     ),
     Alert(
         name="events-lost",
@@ -234,11 +305,11 @@ ALERTS = (
         title="FleetFull",
         expr=(
             f"{promql(Ratio(Level(media.LOAD), Level(media.CAPACITY)))} > 0.8 "
-            f'or sum(rate({web.PLACEMENTS.name}{{result="no_capacity"}}[5m])) > 0'
+            f'or sum(rate({web.PLACEMENTS.name}{{result="no_capacity"}}[2m])) > 0'
         ),
         after="2m",
         severity="page",
-        summary="The SFU fleet uses more than 80 % of its packet budget, or found no place for a stream.",
+        summary="The SFU fleet uses more than 80 % of its packet budget, or goes on finding no place for streams.",
         alarms={
             "": Alarm(
                 threshold=0.8,

@@ -49,10 +49,14 @@ class Mean(msgspec.Struct, frozen=True):
     metric: Metric
 
 
-class BusiestCore(msgspec.Struct, frozen=True):
-    """Processor time per second of the process that uses most."""
+class Fullest(msgspec.Struct, frozen=True):
+    """A gauge of the process that has most of it, among functions and among workers."""
 
     metric: Metric
+
+
+class Firing(msgspec.Struct, frozen=True):
+    """Our alerts that fire, each 1: Prometheus' own series. CloudWatch shows alarms by another means."""
 
 
 class Ratio(msgspec.Struct, frozen=True):
@@ -68,7 +72,7 @@ class Sum(msgspec.Struct, frozen=True):
     rates: tuple[Rate, ...]
 
 
-Expression = Rate | Level | Quantile | Mean | BusiestCore | Ratio | Sum
+Expression = Rate | Level | Quantile | Mean | Fullest | Firing | Ratio | Sum
 
 
 def metrics_of(expression: Expression) -> tuple[Metric, ...]:
@@ -78,6 +82,8 @@ def metrics_of(expression: Expression) -> tuple[Metric, ...]:
             return (*metrics_of(part), *metrics_of(whole))
         case Sum(rates):
             return tuple(rate.metric for rate in rates)
+        case Firing():
+            return ()
         case _:
             return (expression.metric,)
 
@@ -97,8 +103,10 @@ def promql(expression: Expression, window: str = "$__rate_interval") -> str:  # 
             return f"histogram_quantile({share}, sum by ({labels}) (rate({metric.name}_bucket[{window}])))"
         case Mean(metric):
             return f"sum(rate({metric.name}_sum[{window}])) / sum(rate({metric.name}_count[{window}]))"
-        case BusiestCore(metric):
-            return f"max by (job) (rate({metric.name}[{window}]))"
+        case Fullest(metric):
+            return f"max by (job) ({metric.name})"
+        case Firing():
+            return 'max by (alertname) (ALERTS{alertstate="firing"}) or vector(0)'
         case Ratio(part, whole):
             return f"({promql(part, window)}) / ({promql(whole, window)})"
         case Sum(rates):
@@ -121,21 +129,25 @@ def cloudwatch(expression: Expression) -> str:  # noqa: PLR0911 - one for each
             return _search(metric, "Average", by)
         case Mean(metric):
             return _search(metric, "Average")
-        case BusiestCore(metric):
-            return f"{_search(metric, 'Maximum')} / {PERIOD_S}"
+        case Fullest(metric):
+            return _search(metric, "Maximum")
+        case Firing():
+            return ""
         case Ratio(part, whole):
             return f"({cloudwatch(part)}) / ({cloudwatch(whole)})"
         case Sum(rates):
             return " + ".join(f"({cloudwatch(rate)})" for rate in rates)
 
 
-def dimensions(expression: Expression) -> set[tuple[str, tuple[str, ...]]]:
+def dimensions(expression: Expression) -> set[tuple[str, tuple[str, ...]]]:  # noqa: PLR0911 - one for each
     """What CloudWatch must keep for it: names of metrics, each with the dimensions under which it is looked for."""
     match expression:
         case Ratio(part, whole):
             return dimensions(part) | dimensions(whole)
         case Sum(rates):
             return {kept for rate in rates for kept in dimensions(rate)}
+        case Firing():
+            return set()
         case Rate(metric, by, where):
             return {(metric.name, _dimensions(by or (where[0] if where else "")))}
         case Level(metric, "sum", ""):

@@ -6,7 +6,7 @@ import msgspec
 
 from dashboards.expressions import Expression
 
-PanelUnit = Literal["", "per second", "seconds", "bytes", "bytes per second", "bits per second", "share", "cores"]
+PanelUnit = Literal["", "per second", "seconds", "bytes", "bytes per second", "bits per second", "share"]
 """Of what is drawn. Empty: a number."""
 
 

@@ -1,9 +1,10 @@
-"""The same dashboards for CloudWatch. Terraform's monitoring module fills in `${prefix}` and `${region}`."""
+"""The same dashboards for CloudWatch. Terraform's monitoring module fills in `${prefix}` and its like."""
 
 import re
 from typing import Any
 
-from dashboards.expressions import PERIOD_S, cloudwatch
+from dashboards.alerting import alarms
+from dashboards.expressions import PERIOD_S, Firing, cloudwatch
 from dashboards.panels import Dashboard, Panel, Query
 
 _WIDTH, _HEIGHT, _COLUMNS = 8, 6, 3
@@ -19,18 +20,15 @@ def rendered(dashboard: Dashboard) -> dict[str, Any]:
 
 def _widgets(number: int, panel: Panel) -> tuple[dict[str, Any], dict[str, Any]]:
     x, y = number % _COLUMNS * _WIDTH, number // _COLUMNS * (_HEIGHT + _TEXT_HEIGHT)
-    axis = {"min": 0, "label": panel.unit or "number", "showUnits": False}
-    properties: dict[str, Any] = {
-        "title": panel.title,
-        "region": "${region}",
-        "view": "timeSeries",
-        "period": PERIOD_S,
-        "yAxis": {"left": axis},
-        "metrics": [[_metric(place, query)] for place, query in enumerate(panel.queries)],
+    of_alarms = isinstance(panel.queries[0].expression, Firing)
+    drawing = {
+        "type": "alarm" if of_alarms else "metric",
+        "x": x,
+        "y": y,
+        "width": _WIDTH,
+        "height": _HEIGHT,
+        "properties": _alarms(panel) if of_alarms else _metrics(panel),
     }
-    if panel.limit is not None:
-        properties["annotations"] = {"horizontal": [{"label": "limit", "value": panel.limit}]}
-    drawing = {"type": "metric", "x": x, "y": y, "width": _WIDTH, "height": _HEIGHT, "properties": properties}
     text = {
         "type": "text",
         "x": x,
@@ -40,6 +38,27 @@ def _widgets(number: int, panel: Panel) -> tuple[dict[str, Any], dict[str, Any]]
         "properties": {"markdown": panel.wrong, "background": "transparent"},
     }
     return drawing, text
+
+
+def _alarms(panel: Panel) -> dict[str, Any]:
+    # Those that tell somebody, and not the parts that composite alarms look at.
+    names = [name for name, alarm in alarms().items() if alarm["severity"]]
+    start = "arn:${partition}:cloudwatch:${region}:${account}:alarm:${prefix}-"
+    return {"title": panel.title, "alarms": [f"{start}{name}" for name in names]}
+
+
+def _metrics(panel: Panel) -> dict[str, Any]:
+    properties: dict[str, Any] = {
+        "title": panel.title,
+        "region": "${region}",
+        "view": "timeSeries",
+        "period": PERIOD_S,
+        "yAxis": {"left": {"min": 0, "label": panel.unit or "number", "showUnits": False}},
+        "metrics": [[_metric(place, query)] for place, query in enumerate(panel.queries)],
+    }
+    if panel.limit is not None:
+        properties["annotations"] = {"horizontal": [{"label": "limit", "value": panel.limit}]}
+    return properties
 
 
 def _metric(place: int, query: Query) -> dict[str, Any]:

@@ -13,7 +13,6 @@ _UNITS: dict[PanelUnit, str] = {
     "bytes per second": "Bps",
     "bits per second": "bps",
     "share": "percentunit",
-    "cores": "none",
 }
 _WIDTH, _HEIGHT, _COLUMNS = 8, 8, 3
 _SOURCE = {"type": "prometheus", "uid": "${source}"}

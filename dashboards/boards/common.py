@@ -1,6 +1,6 @@
 """Panels that are on several dashboards, and what most panels are made of."""
 
-from dashboards.expressions import BusiestCore, Level, Quantile, Rate, Ratio
+from dashboards.expressions import Fullest, Level, Quantile, Rate
 from dashboards.objectives import ERRORS, MESSAGE_S
 from dashboards.panels import Panel, Query
 from shared.telemetry.catalogue import media, process, signaling, state
@@ -52,19 +52,15 @@ MESSAGE_TIME = Panel(
 )
 CPU = Panel(
     title="Processor, busiest process",
-    unit="cores",
-    queries=(Query(BusiestCore(process.CPU_SECONDS), "{{job}}"),),
-    wrong="Above 0.85: follow docs/runbooks/cpu-high.md. A process uses one core, more processes are the remedy.",
+    unit="share",
+    queries=(Query(Fullest(process.CPU_USED), "{{job}}"),),
+    wrong="Above 85 %: follow docs/runbooks/cpu-high.md. A process uses one core, more processes are the remedy.",
     limit=0.85,
 )
 MEMORY = Panel(
     title="Memory, fullest process",
     unit="share",
-    queries=(
-        Query(
-            Ratio(Level(process.RESIDENT_MEMORY, "max"), Level(process.MEMORY_LIMIT, "min")), "of the smallest limit"
-        ),
-    ),
+    queries=(Query(Fullest(process.MEMORY_USED), "{{job}}"),),
     wrong="Above 80 %: follow docs/runbooks/memory-high.md.",
     limit=0.8,
 )

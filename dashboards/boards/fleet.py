@@ -28,7 +28,13 @@ SFU_FLEET = Dashboard(
             wrong="`lost`: networks, or a worker that is held up. `failed`: handshakes, is the UDP range open?",
         ),
         Panel(
-            title="Sessions refused, and streams without a place",
+            title="Ways between workers opened, people moved, orphans ended",
+            unit="per second",
+            queries=(rate(media.LINKS, "why"), rate(media.MOVES, "kind"), rate(media.ORPHANS)),
+            wrong="`again` without a drain: workers die, or ways between them are cut. Orphans: they died silently.",
+        ),
+        Panel(
+            title="Sessions refused, and people without a place",
             unit="per second",
             queries=(
                 rate(media.REFUSED, "code"),

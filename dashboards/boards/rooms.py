@@ -12,7 +12,7 @@ from dashboards.boards.common import (
     quantiles,
     rate,
 )
-from dashboards.expressions import Level, Rate
+from dashboards.expressions import Firing, Level, Rate
 from dashboards.panels import Dashboard, Panel, Query
 from shared.telemetry.catalogue import media, process, signaling, state, web
 
@@ -20,6 +20,13 @@ OVERVIEW = Dashboard(
     name="overview",
     title="Headrace: overview",
     panels=(
+        Panel(
+            title="Alerts that fire",
+            queries=(Query(Firing(), "{{alertname}}"),),
+            wrong="Each has a page of its name in docs/runbooks. Begin with ServiceDown and DependencyDown: others "
+            "follow from these.",
+            limit=1,
+        ),
         LIVE_ROOMS,
         WATCHING,
         ERRORS_PANEL,
@@ -32,6 +39,7 @@ OVERVIEW = Dashboard(
                 Query(Rate(signaling.GIFTS), "gifts"),
                 Query(Rate(web.ROOMS_CREATED), "rooms created"),
                 Query(Rate(web.GUESTS_CREATED), "new people"),
+                Query(Rate(web.USERS_CREATED), "new accounts"),
             ),
             wrong="All at 0 while people are connected: the room log takes nothing. Look at State.",
         ),
@@ -43,6 +51,11 @@ OVERVIEW = Dashboard(
         DEPENDENCIES,
         CPU,
         MEMORY,
+        Panel(
+            title="Processes for each function",
+            queries=(Query(Level(web.SERVES, "sum", "function"), "{{function}}"),),
+            wrong="One at 0, or fewer than tasks are wanted: docs/runbooks/service-down.md.",
+        ),
         Panel(
             title="Processes that drain",
             queries=(level(process.DRAINING, "draining"),),

@@ -88,6 +88,20 @@ SIGNALING = Dashboard(
             wrong="`token_refused` rising: keys differ between processes, or somebody tries tokens.",
         ),
         Panel(
+            title="Sign-ins",
+            unit="per second",
+            queries=(rate(web.SIGN_INS, "result"),),
+            wrong="`refused` and `backed_off` far above `signed_in`: somebody guesses passwords. `busy`: too few "
+            "processes.",
+        ),
+        Panel(
+            title="Sessions refreshed",
+            unit="per second",
+            queries=(rate(web.SESSIONS_REFRESHED, "result"),),
+            wrong="`unknown` rising: Redis has lost sessions, people sign in again. `reused`: a client keeps old "
+            "tokens, or tokens are stolen.",
+        ),
+        Panel(
             title="Event loop, lateness",
             unit="seconds",
             queries=quantiles(signaling.LOOP_LAG),

@@ -75,6 +75,18 @@ STATE = Dashboard(
             limit=60,
         ),
         Panel(
+            title="Webhooks",
+            unit="per second",
+            queries=(rate(state.WEBHOOKS, "outcome"),),
+            wrong="Only `retried`: no server of our users can be reached from here. Is there a way out?",
+        ),
+        Panel(
+            title="Time of an attempt",
+            unit="seconds",
+            queries=quantiles(state.WEBHOOK_SECONDS),
+            wrong="Above 5 s: servers of our users are slow, and eight of them hold up a process.",
+        ),
+        Panel(
             title="Events lost before they were archived",
             unit="per second",
             queries=(rate(state.LOST),),

@@ -4,15 +4,19 @@ Names follow Prometheus' rules: base units, `_total` for counters. A label has f
 typed is never one.
 """
 
+from collections.abc import Iterable
 from itertools import product
+from math import prod
 from typing import Literal, TypeVar
 
 import msgspec
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 Kind = Literal["counter", "gauge", "histogram"]
-Unit = Literal["", "seconds", "bytes", "bits per second", "packets per second"]
+Unit = Literal["", "seconds", "bytes", "bits per second", "packets per second", "share"]
 Made = TypeVar("Made", Counter, Gauge, Histogram)
+
+_SEEN = 8
 
 # When each series began says nothing here and would double their number.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -47,6 +51,10 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     def label_names(self) -> list[str]:
         """The names of its labels."""
         return [label.name for label in self.labels]
+
+    def values_of(self, names: Iterable[str]) -> int:
+        """About how many combinations of values these labels come in: few of what is not listed is ever seen."""
+        return prod(len(label.values) or min(label.at_most, _SEEN) for label in self.labels if label.name in set(names))
 
     @property
     def combinations(self) -> list[tuple[str, ...]]:

@@ -1,6 +1,6 @@
 """Problem details for HTTP APIs (RFC 9457): the one shape in which an error leaves a process over HTTP."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from litestar import Request, Response
@@ -19,9 +19,17 @@ class Problem(Exception):  # noqa: N818 - the term of RFC 9457
     """An error with a stable `code` that a program can act on and a `detail` that a person can read."""
 
     def __init__(
-        self, status: int, code: str, title: str, detail: str = "", headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        code: str,
+        title: str,
+        detail: str = "",
+        headers: Mapping[str, str] | None = None,
+        errors: Sequence[Mapping[str, str]] = (),
     ) -> None:
+        """`errors` name each field that was refused and say why: `{"field": …, "message": …}`."""
         super().__init__(f"{code}: {detail or title}")
+        self.errors = [dict(error) for error in errors]
         self.status = status
         self.code = code
         self.title = title
@@ -39,6 +47,8 @@ def problem_response(problem: Problem) -> Response[dict[str, Any]]:
     }
     if problem.detail:
         body["detail"] = problem.detail
+    if problem.errors:
+        body["errors"] = problem.errors
     return Response(body, status_code=problem.status, headers=problem.headers, media_type=PROBLEM_JSON)
 
 
@@ -54,16 +64,19 @@ def handle_http_exception(_request: Request[Any, Any, Any], error: HTTPException
         status, "refused"
     )
     detail = error.detail
+    errors: list[dict[str, str]] = []
     if isinstance(error.extra, list):
         # Validation errors: which field, and what was wrong with it.
-        detail = "; ".join(f"{item.get('key', '')}: {item.get('message', '')}" for item in error.extra)
+        errors = [{"field": str(item.get("key", "")), "message": str(item.get("message", ""))} for item in error.extra]
+        detail = "; ".join(f"{item['field']}: {item['message']}" for item in errors)
     headers = {k: v for k, v in (error.headers or {}).items() if k.lower() in {"allow", "retry-after"}}
-    return problem_response(Problem(status, code, _TITLES.get(status, "Refused"), detail, headers))
+    return problem_response(Problem(status, code, _TITLES.get(status, "Refused"), detail, headers, errors))
 
 
 def handle_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
     """Litestar exception handler for what nobody foresaw: logged whole, told to the client without detail."""
-    log.error("unexpected_error", path=request.scope["path"], exc_info=error)
+    # The template: what somebody typed into an address is in no log.
+    log.error("unexpected_error", route=request.scope.get("path_template", "unmatched"), exc_info=error)
     return problem_response(Problem(HTTP_500_INTERNAL_SERVER_ERROR, "internal", "Internal error"))
 
 

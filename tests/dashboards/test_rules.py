@@ -29,7 +29,8 @@ def test_alerts_fire_and_are_silent_as_their_tests_say() -> None:
 @pytest.mark.parametrize("expression", ["vector(0) > 1", "vector(1) > 0"], ids=["never", "always"])
 def test_these_tests_notice_alerts_that_fire_never_or_always(tmp_path: Path, expression: str) -> None:
     model = yaml.safe_load((FOLDER / "alerts" / "rules.yml").read_text(encoding="utf-8"))
-    for rule in model["groups"][1]["rules"]:
+    del model["groups"][0]  # nothing that is recorded is looked at any more, and recording takes longest
+    for rule in model["groups"][0]["rules"]:
         rule["expr"] = expression
     (tmp_path / "rules.yml").write_text(yaml.safe_dump(model), encoding="utf-8")
     shutil.copy(TESTS, tmp_path)

@@ -1,10 +1,12 @@
 """A real Prometheus on the running stack: every metric is in a scrape, every query of a panel or a rule is answered."""
 
 import asyncio
+import json
 import re
 import shutil
 import signal
 import sys
+import webbrowser
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,16 +14,19 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+import yaml  # type: ignore[import-untyped]
 
 from dashboards import boards
 from dashboards.alerting import ALERTS, rules
 from dashboards.expressions import promql
-from shared.stack import paths, prometheus, targets
+from dashboards.generate import FOLDER
+from shared.stack import paths, probe, prometheus, targets
 from shared.stack.errors import StackError
+from shared.stack.observe import open_page
 from shared.stack.observe import run as observe
 from shared.stack.ports import free_ports
 from shared.stack.stack import LocalStack
-from shared.telemetry.catalogue import EVERY, FUNCTIONS, INTERPRETER, SFU
+from shared.telemetry.catalogue import EVERY, FUNCTIONS, INTERPRETER, SFU, host
 from shared.telemetry.metric import Metric
 from tests.conftest import child_environ
 from tests.dashboards import traffic
@@ -95,6 +100,9 @@ async def test_what_happened_was_measured(busy: LocalStack) -> None:
         'headrace_mongodb_pool_connections{state="open"}',
         'headrace_mongodb_command_seconds_count{command="insert"}',
         "headrace_memory_limit_bytes",
+        "headrace_memory_used_ratio",
+        "headrace_cpu_used_ratio",
+        'headrace_serves{function="archive"}',
         "sfu_capacity_packets_per_second",
         "sfu_packets_in_total",
         "sfu_packets_out_total",
@@ -136,7 +144,9 @@ async def test_prometheus_has_every_series_and_every_rule(prometheus_url: str) -
         stored = set((await http.get("/api/v1/label/__name__/values")).json()["data"])
         groups = (await http.get("/api/v1/rules")).json()["data"]["groups"]
         watched = (await http.get("/api/v1/targets")).json()["data"]["activeTargets"]
-    wanted = {series for metric in EVERY.values() if metric.name not in SELDOM for series in metric.series}
+    # A stack on one machine has no agent of a host.
+    elsewhere = SELDOM | {metric.name for metric in host.ALL}
+    wanted = {series for metric in EVERY.values() if metric.name not in elsewhere for series in metric.series}
     assert wanted - stored == set()
     known = [rule for group in groups for rule in group["rules"]]
     assert {rule["name"] for rule in known if rule["type"] == "alerting"} == {alert.title for alert in ALERTS}
@@ -152,6 +162,57 @@ async def test_prometheus_has_every_series_and_every_rule(prometheus_url: str) -
 async def test_prometheus_answers_every_rule(prometheus_url: str) -> None:
     for rule in rules():
         await _query(prometheus_url, rule["expr"])
+
+
+@needs_prometheus
+async def test_what_a_collector_scrapes_is_named_by_its_task_or_host(busy: LocalStack, tmp_path: Path) -> None:
+    """The collector is not here, but its scraping is Prometheus' own configuration."""
+    (functions, *_), (worker, *_) = busy.functions, busy.workers
+    scraped = [
+        _scrape(
+            "functions", functions.metrics_port, ECS_CONTAINER_METADATA_URI_V4="http://169.254.170.2/v4/0a1b2c-345"
+        ),
+        _scrape("sfu", worker.metrics_port, HEADRACE_PROCESS="i-0123"),
+    ]
+    (tmp_path / "prometheus.yml").write_text(json.dumps({"scrape_configs": scraped}))
+    (port,) = free_ports(1)
+    process = await asyncio.create_subprocess_exec(
+        prometheus.program("prometheus"),
+        f"--config.file={tmp_path}/prometheus.yml",
+        f"--storage.tsdb.path={tmp_path}/series",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--log.level=error",
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        async with asyncio.timeout(30):
+            while not await probe.http_ok(port, "/-/ready") or len(await _query(url, "up == 1")) < 2:
+                await asyncio.sleep(0.2)
+        found = {one["metric"]["service"]: one["metric"] for one in await _query(url, "headrace_draining")}
+    finally:
+        process.terminate()
+        await process.wait()
+    for service, name in (
+        ("functions", f"0a1b2c-345-{functions.metrics_port}"),
+        ("sfu", f"i-0123-{worker.metrics_port}"),
+    ):
+        labels = {
+            "__name__": "headrace_draining",
+            "job": service,
+            "service": service,
+            "process": name,
+            "instance": name,
+        }
+        assert found[service] == labels
+
+
+def _scrape(service: str, port: int, **environ: str) -> Any:  # noqa: ANN401 - a part of Prometheus' configuration
+    """A collector's scraping as the collector fills it in: variables replaced, a doubled dollar single."""
+    text = (FOLDER / "collector" / f"{service}-prometheus.yaml").read_text(encoding="utf-8")
+    for name, value in {"HEADRACE_METRICS_TARGETS": f'["127.0.0.1:{port}"]', **environ}.items():
+        text = text.replace(f"${{env:{name}}}", value)
+    (config,) = yaml.safe_load(text.replace("$$", "$"))["receivers"]["prometheus/managed"]["config"]["scrape_configs"]
+    return config | {"scrape_interval": "1s", "scrape_timeout": "1s"}
 
 
 @needs_prometheus
@@ -172,6 +233,19 @@ async def test_observe_runs_until_it_is_told_to_stop(busy: LocalStack) -> None:
     async with httpx.AsyncClient(base_url=url) as http:
         with pytest.raises(httpx.ConnectError):
             await http.get("/")
+
+
+@pytest.mark.parametrize(("screen", "opened"), [(True, ["http://127.0.0.1:1/"]), (False, [])])
+def test_its_page_is_opened_where_there_is_a_screen(
+    monkeypatch: pytest.MonkeyPatch, *, screen: bool, opened: list[str]
+) -> None:
+    found: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", found.append)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setenv("DISPLAY", ":0") if screen else monkeypatch.delenv("DISPLAY", raising=False)
+    open_page("http://127.0.0.1:1/")
+    assert found == opened
 
 
 async def test_there_is_nothing_to_observe_where_no_stack_runs(tmp_path: Path) -> None:

@@ -2,11 +2,18 @@
 
 import os
 from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from operator import itemgetter
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 
 from tests.infra.terraform import ENVIRONMENTS, REQUIRED_VARIABLE, Unavailable, Workspace
+
+LAYERS: dict[str, list[tuple[str, int]]] = {}
+"""Of the images that were built: what each step of the last stage adds, in bytes."""
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +25,25 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     except Unavailable as error:
         cannot(str(error))
     return workspace
+
+
+@pytest.fixture(scope="session", autouse=True)
+def whole_life(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[None]]:
+    """What comes of an environment's whole life, which goes on in the background while the other tests here run."""
+    wanted = any(item.path.name == "test_whole_life.py" for item in request.session.items)
+    with ThreadPoolExecutor(1) as executor:
+        yield executor.submit(_live if wanted else _nothing, tmp_path_factory.mktemp("whole-life"))
+
+
+def _live(folder: Path) -> None:
+    # Not at the top: what imitates AWS takes seconds to import.
+    from tests.infra.test_whole_life import live  # noqa: PLC0415
+
+    live(folder)
+
+
+def _nothing(folder: Path) -> None:
+    """Nobody asked."""
 
 
 def cannot(reason: str) -> NoReturn:
@@ -32,10 +58,9 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:  # noqa: ANN401 - py
     parts: dict[str, Counter[str]] = {}
     reasons: set[str] = set()
     for outcome in ("passed", "failed", "error", "skipped"):
-        for report in terminalreporter.stats.get(outcome, ()):
+        of_ours = (one for one in terminalreporter.stats.get(outcome, ()) if one.nodeid.startswith("tests/infra/"))
+        for report in of_ours:
             name, _, _ = report.nodeid.partition("::")
-            if not name.startswith("tests/infra/"):
-                continue
             parts.setdefault(name, Counter())["not run" if outcome == "skipped" else outcome] += 1
             if outcome == "skipped":
                 reasons.add(report.longrepr[2].removeprefix("Skipped: "))
@@ -45,3 +70,11 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:  # noqa: ANN401 - py
         terminalreporter.line(f"{name}: {', '.join(f'{count} {outcome}' for outcome, count in outcomes.items())}")
     for reason in sorted(reasons):
         terminalreporter.line(reason)
+    _report_layers(terminalreporter)
+
+
+def _report_layers(terminalreporter: Any) -> None:  # noqa: ANN401 - see above
+    for image, layers in LAYERS.items():
+        terminalreporter.section(f"image {image}: {sum(size for _, size in layers) / 1e6:.0f} MB above its base image")
+        for step, size in filter(itemgetter(1), layers):
+            terminalreporter.line(f"{size / 1e6:8.2f} MB  {step[:100]}")

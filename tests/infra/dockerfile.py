@@ -99,6 +99,10 @@ def _open_to_all(path: Path) -> bool:
     return all(part.stat().st_mode & 0o001 for part in (path, *path.parents))
 
 
+def _bytes_below(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_symlink() or path.is_file())
+
+
 class Rehearsal:
     """One Dockerfile, its stages as folders. After `build`, `command` with `environ` in `workdir` is the container."""
 
@@ -109,6 +113,8 @@ class Rehearsal:
         self._ignored = (context / ".dockerignore").read_text(encoding="utf-8").split("\n")
         self._last = dockerfile.stages[-1]
         self.workdir = self._root(self._last) / "app"
+        self.layers: list[tuple[str, int]] = []
+        """What each step of the last stage adds to it: the step, bytes."""
 
     @property
     def user(self) -> int | None:
@@ -145,14 +151,22 @@ class Rehearsal:
 
     def _build(self, stage: Stage) -> None:
         root, workdir = self._root(stage), self._root(stage)
+        size = 0
         for step in stage.steps:
+            self._do(root, workdir, step)
             if step.instruction == "WORKDIR":
                 workdir = root / step.text.lstrip("/")
-                workdir.mkdir(parents=True, exist_ok=True)
-            elif step.instruction == "COPY":
-                self._copy(root, workdir, step.text.split())
-            elif not step.text.startswith(_LEFT_OUT):
-                self._run(root, workdir, step.text)
+            if stage is self._last:
+                before, size = size, _bytes_below(root)
+                self.layers.append((f"{step.instruction} {step.text}", size - before))
+
+    def _do(self, root: Path, workdir: Path, step: Step) -> None:
+        if step.instruction == "WORKDIR":
+            (root / step.text.lstrip("/")).mkdir(parents=True, exist_ok=True)
+        elif step.instruction == "COPY":
+            self._copy(root, workdir, step.text.split())
+        elif not step.text.startswith(_LEFT_OUT):
+            self._run(root, workdir, step.text)
 
     def _run(self, root: Path, workdir: Path, text: str) -> None:
         (root / "tmp").mkdir(exist_ok=True)

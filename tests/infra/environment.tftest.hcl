@@ -27,7 +27,7 @@ mock_provider "aws" {
 variables {
   region   = "xx-test-1"
   domain   = { name = "live.example.org", zone_id = "Z1" }
-  images   = { functions = "0.1.0", sfu = "0.1.0" }
+  images   = { functions = "0.1.0", sfu = "0.1.0", collector = "v0.49.0" }
   jwt_keys = "{\"keys\": [{\"kty\": \"OKP\", \"crv\": \"Ed25519\", \"kid\": \"a\", \"x\": \"public\", \"d\": \"hidden\"}]}"
 }
 

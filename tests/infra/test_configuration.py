@@ -1,5 +1,6 @@
 """terraform/: formatted, valid for the real provider, and keeping the invariants that a deployment stands on."""
 
+import json
 import re
 import shutil
 from collections.abc import Iterable
@@ -17,20 +18,28 @@ _EXAMPLE = re.compile(r"```hcl\n# plans (\d+) resources\n(.*?)```", re.DOTALL)
 
 
 @pytest.fixture(scope="module")
-def plans(workspace: Workspace) -> dict[str, list[dict[str, Any]]]:
-    """What each environment would create, by environment."""
-    found: dict[str, list[dict[str, Any]]] = {}
+def whole_plans(workspace: Workspace) -> dict[str, dict[str, Any]]:
+    """Each environment's plan."""
+    found: dict[str, dict[str, Any]] = {}
     for name in ENVIRONMENTS:
         folder = workspace.root / "environments" / name
         (folder / "tests").mkdir(exist_ok=True)
         shutil.copy(MOCKS, folder / "tests")
-        plan = workspace.planned(folder)
-        found[name] = [
+        found[name] = workspace.planned(folder)
+    return found
+
+
+@pytest.fixture(scope="module")
+def plans(whole_plans: dict[str, dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """What each environment would create, by environment."""
+    return {
+        name: [
             {**change["change"]["after"], "address": change["address"], "kind": change["type"]}
             for change in plan["resource_changes"]
             if change["mode"] == "managed"
         ]
-    return found
+        for name, plan in whole_plans.items()
+    }
 
 
 def of(plan: Iterable[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
@@ -154,3 +163,53 @@ def test_every_name_begins_with_the_prefix_and_none_is_random(plans: dict[str, l
                 value = resource.get(attribute)
                 assert value is None or value.lstrip("/").startswith(prefix), (resource["address"], value)
             assert not resource.get("name_prefix")
+
+
+def test_the_pages_quote_what_the_calculator_says(whole_plans: dict[str, dict[str, Any]]) -> None:
+    page = " ".join((ROOT / "docs" / "deploying.md").read_text(encoding="utf-8").split())
+    (said,) = re.findall(
+        r"production costs (\d+) USD, (\d+) of which are egress, ([\d.]+) per viewer\. .*? about ([\d,]+) USD a month, "
+        r"in dev about (\d+), (\d+) of them for .*? viewers are ([\d,]+) packets/s, (\d+) cores",
+        page,
+    )
+    outputs = {
+        name: {key: plan["output_changes"][key]["after"] for key in ("cost", "capacity")}
+        for name, plan in whole_plans.items()
+    }
+    cost, capacity = outputs["production"]["cost"], outputs["production"]["capacity"]
+    assert [float(number.replace(",", "")) for number in said] == [
+        round(cost["total_hour"]),
+        round(cost["hour"]["egress"]),
+        round(cost["per_viewer_hour"], 2),
+        round(cost["idle_month"], -1),
+        round(outputs["dev"]["cost"]["idle_month"], -1),
+        round(outputs["dev"]["cost"]["hour"]["monitoring"] * 730, -1),
+        capacity["packets_second"],
+        capacity["cores"],
+    ]
+
+
+def test_the_calculators_page_quotes_what_was_measured(workspace: Workspace) -> None:
+    page = (ROOT / "terraform" / "modules" / "capacity" / "README.md").read_text(encoding="utf-8")
+    (example,) = _EXAMPLE.findall(page)
+    plan = workspace.example(
+        "capacity-quoted", example[1] + '\noutput "said" {\n  value = module.capacity.capacity\n}\n'
+    )
+    said = plan["output_changes"]["said"]["after"]
+    measured = json.loads((ROOT / "terraform" / "capacity.json").read_text())["forwarding"]["packets_per_cpu_second"]
+    assert (
+        f"10,000 viewers are {said['packets_second'] / 1e6:.2f} M packets/s, at 60 % of the measured {measured:,} per "
+        f"core {said['cores']} cores, {said['hosts']} hosts of two."
+    ) in page
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_collectors_run_beside_the_functions_and_on_the_hosts(
+    plans: dict[str, list[dict[str, Any]]], environment: str
+) -> None:
+    plan = plans[environment]
+    repositories = {repository["name"].rpartition("/")[2] for repository in of(plan, "aws_ecr_repository")}
+    assert repositories == {"functions", "sfu", "collector"}
+    told = {alarm["alarm_name"] for alarm in of(plan, "aws_cloudwatch_metric_alarm")}
+    assert any(name.endswith("service-down-signaling") for name in told)
+    assert bool([one for one in plan if one["kind"] == "aws_prometheus_workspace"]) is (environment == "production")

@@ -7,6 +7,7 @@ Node are this machine's.
 """
 
 import asyncio
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from shared.security.keys import generate_jwks
 from shared.stack.paths import ROOT
 from shared.stack.ports import free_ports
 from shared.stack.stack import LocalStack
+from tests.infra.conftest import LAYERS
 from tests.infra.dockerfile import Dockerfile, Rehearsal, exactly_tagged
 
 DOCKERFILES = {"functions": ROOT / "functions" / "Dockerfile", "sfu": ROOT / "sfu-fleet" / "Dockerfile"}
@@ -51,13 +53,16 @@ def test_an_image_is_pinned_unprivileged_and_says_how_it_is(image: str) -> None:
 
 def test_compose_names_images_exactly_and_waits_for_what_is_needed() -> None:
     services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
-    assert set(services) == {"valkey", "mongodb", "functions", "sfu"}
+    assert set(services) == {"valkey", "cache", "mongodb", "migrate", "functions", "sfu"}
     assert all(exactly_tagged(service["image"]) for service in services.values())
     for name in ("functions", "sfu"):
         assert (ROOT / services[name]["build"]["dockerfile"]).is_file()
         assert services[name]["depends_on"]["valkey"] == {"condition": "service_healthy"}
         assert services[name]["read_only"] is True
+    assert services["functions"]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
+    assert services["migrate"]["image"] == services["functions"]["image"]
     assert "noeviction" in services["valkey"]["command"]
+    assert "allkeys-lru" in services["cache"]["command"]
     # Nothing but the page and media is open, and no variable is misspelt.
     assert [name for name, service in services.items() if "ports" in service] == ["functions", "sfu"]
 
@@ -69,8 +74,9 @@ def rehearsals() -> Iterator[dict[str, Rehearsal]]:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         made = {name: Rehearsal(Dockerfile.read(path), ROOT, Path(folder) / name) for name, path in DOCKERFILES.items()}
-        for rehearsal in made.values():
+        for name, rehearsal in made.items():
             rehearsal.build()
+            LAYERS[name] = rehearsal.layers
         yield made
 
 
@@ -104,6 +110,14 @@ async def ready(port: int) -> None:
     async with asyncio.timeout(40):
         while not await answers("127.0.0.1", port, "/health/ready"):
             await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("image", DOCKERFILES)
+def test_an_image_is_about_as_large_as_its_page_says(rehearsals: dict[str, Rehearsal], image: str) -> None:
+    page = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
+    (said,) = re.findall(rf"^\| {image} \| (\d+) MB", page, re.MULTILINE)
+    (packages,) = [size for step, size in rehearsals[image].layers if step.endswith("/opt/venv /opt/venv")]
+    assert packages / 1e6 == pytest.approx(float(said), rel=0.1)
 
 
 def test_the_rehearsal_runs_as_nobody_in_particular(rehearsals: dict[str, Rehearsal]) -> None:

@@ -3,7 +3,8 @@
 from shared.telemetry.catalogue.buckets import BITRATES, FINE_LAG_S, LAG_S
 from shared.telemetry.metric import Label, Metric
 
-KINDS = ("publish", "subscribe")
+KINDS = ("publish", "subscribe", "pull", "feed")
+"""Of sessions: `pull` and `feed` are the two ends of a room's stream on its way from worker to worker."""
 LAYERS = ("0", "1", "2", "none")
 """Places of layers, smallest first; `none`: no video, for the viewer wants none or it has not begun."""
 
@@ -258,7 +259,27 @@ SESSIONS_ENDED = Metric(
     kind="counter",
     help="Sessions ended",
     question="Do sessions end because people leave, or because they are lost?",
-    labels=(_KIND, Label("reason", "why", ("left", "lost", "replaced", "drained", "failed"))),
+    labels=(_KIND, Label("reason", "why", ("left", "lost", "replaced", "drained", "moved", "failed"))),
+)
+LINKS = Metric(
+    name="sfu_links_total",
+    kind="counter",
+    help="Ways from another worker that were opened for a room",
+    question="How often do edges have to look for another parent?",
+    labels=(Label("why", "the room's first way here, or another one", ("first", "again")),),
+)
+ORPHANS = Metric(
+    name="sfu_orphans_reaped_total",
+    kind="counter",
+    help="Feeds to other workers that were ended since nothing came from there any more",
+    question="Do edges die, or do they leave without a word?",
+)
+MOVES = Metric(
+    name="sfu_moves_total",
+    kind="counter",
+    help="Sessions that were told to go to another worker",
+    question="How far is a drain, and are people moved otherwise?",
+    labels=(_KIND,),
 )
 HANDSHAKE_FAILURES = Metric(
     name="sfu_handshake_failures_total",
@@ -333,6 +354,9 @@ ALL = (
     LAYER_DECISIONS,
     REFUSED,
     SESSIONS_ENDED,
+    LINKS,
+    ORPHANS,
+    MOVES,
     HANDSHAKE_FAILURES,
     CANDIDATES,
     RESTARTS,

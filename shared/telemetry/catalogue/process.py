@@ -7,6 +7,20 @@ MEMORY_LIMIT = Metric(
     kind="gauge",
     unit="bytes",
     help="Memory that this process may use: its container's limit, else the machine's memory",
+    question="What is the use of memory measured against?",
+)
+CPU_USED = Metric(
+    name="headrace_cpu_used_ratio",
+    kind="gauge",
+    unit="share",
+    help="Processor time of the last minute, over what this process may use: its container's limit, one core at most",
+    question="Has the process too much to do?",
+)
+MEMORY_USED = Metric(
+    name="headrace_memory_used_ratio",
+    kind="gauge",
+    unit="share",
+    help="Memory held over the limit, or that all on the machine hold over its memory, whichever is more",
     question="How near is the process to being killed for its memory?",
 )
 DRAINING = Metric(
@@ -32,7 +46,7 @@ RESIDENT_MEMORY = Metric(
 )
 _GENERATION = Label("generation", "of the garbage collector", ("0", "1", "2"))
 
-OURS = (MEMORY_LIMIT, DRAINING)
+OURS = (MEMORY_LIMIT, CPU_USED, MEMORY_USED, DRAINING)
 INTERPRETER = (
     CPU_SECONDS,
     RESIDENT_MEMORY,

@@ -11,12 +11,18 @@ LIMITS = (
     "connections",
     "backed_off",
     "room_full",
+    "http",
     "messages",
     "slow_mode",
     "pings",
     "signals",
     "ephemera",
     "requests",
+    "guests",
+    "registrations",
+    "sign_ins",
+    "refreshes",
+    "failed_sign_ins",
 )
 """What can be had too much of; the values of a label."""
 

@@ -104,6 +104,21 @@ ARCHIVE_ERRORS = Metric(
     question="Why does the archive not get on?",
     labels=(Label("dependency", "which failed", DEPENDENCIES),),
 )
+WEBHOOKS = Metric(
+    name="headrace_webhook_attempts_total",
+    kind="counter",
+    help="Attempts to tell a webhook of an event",
+    question="Do the servers of our users hear of what happens?",
+    labels=(Label("outcome", "what came of it", ("delivered", "retried", "given_up")),),
+)
+WEBHOOK_SECONDS = Metric(
+    name="headrace_webhook_attempt_seconds",
+    kind="histogram",
+    unit="seconds",
+    help="Time of one attempt to tell a webhook",
+    question="Are the servers of our users slow?",
+    buckets=FAST_S,
+)
 DEPENDENCY_UP = Metric(
     name="headrace_dependency_up",
     kind="gauge",
@@ -170,6 +185,8 @@ ALL = (
     ARCHIVE_SECONDS,
     ARCHIVE_LAG,
     ARCHIVE_ERRORS,
+    WEBHOOKS,
+    WEBHOOK_SECONDS,
     DEPENDENCY_UP,
     DEPENDENCY_SECONDS,
     REDIS_POOL,

@@ -3,7 +3,18 @@
 from shared.telemetry.catalogue.buckets import FAST_S
 from shared.telemetry.metric import Label, Metric
 
-_ROUTE = Label("route", "template of the path, as /v1/rooms/{room_id}; `unmatched` where there is none", at_most=40)
+FUNCTION_NAMES = ("api", "archive", "signaling", "web")
+"""What a function process may be told to do; the values of a label."""
+
+SERVES = Metric(
+    name="headrace_serves",
+    kind="gauge",
+    help="1 when this process does that function",
+    question="Is there a process left for each function?",
+    labels=(Label("function", "which", FUNCTION_NAMES),),
+)
+
+_ROUTE = Label("route", "template of the path, as /v1/rooms/{room_id}; `unmatched` where there is none", at_most=80)
 
 HTTP_REQUESTS = Metric(
     name="headrace_http_requests_total",
@@ -36,7 +47,13 @@ TOKENS_REFUSED = Metric(
     kind="counter",
     help="Tokens not accepted",
     question="Does somebody try tokens, or have clocks or keys gone apart?",
-    labels=(Label("code", "of the refusal", ("token_refused", "token_expired")),),
+    labels=(
+        Label(
+            "code",
+            "of the refusal",
+            ("token_refused", "token_expired", "token_revoked", "token_replayed", "key_refused"),
+        ),
+    ),
 )
 SFU_SECONDS = Metric(
     name="headrace_sfu_call_seconds",
@@ -57,7 +74,7 @@ SFU_ERRORS = Metric(
 PLACEMENTS = Metric(
     name="headrace_placements_total",
     kind="counter",
-    help="Streams for which a worker was looked for",
+    help="Publishers and viewers for whom a worker was looked for",
     question="Is there room in the fleet?",
     labels=(Label("result", "what was found", ("placed", "no_capacity")),),
 )
@@ -73,8 +90,53 @@ GUESTS_CREATED = Metric(
     help="People who gave a name and got an identity",
     question="Do new people come?",
 )
+USERS_CREATED = Metric(
+    name="headrace_users_created_total",
+    kind="counter",
+    help="People who registered",
+    question="Do people come to stay?",
+)
+SIGN_INS = Metric(
+    name="headrace_sign_ins_total",
+    kind="counter",
+    help="Attempts to sign in with a password",
+    question="Does somebody guess passwords?",
+    labels=(Label("result", "of the attempt", ("signed_in", "refused", "backed_off", "busy")),),
+)
+SESSIONS_REFRESHED = Metric(
+    name="headrace_sessions_refreshed_total",
+    kind="counter",
+    help="Refresh tokens presented",
+    question="Are refresh tokens stolen, or sessions lost?",
+    labels=(
+        Label(
+            "result",
+            "refreshed, of a session that is unknown or over, or used before",
+            ("refreshed", "unknown", "reused"),
+        ),
+    ),
+)
+PASSWORDS_WAITING = Metric(
+    name="headrace_passwords_waiting",
+    kind="gauge",
+    help="Passwords that are being hashed or wait for it",
+    question="Are there more sign-ins than a process can check?",
+)
+KEYS_KNOWN = Metric(
+    name="headrace_signing_keys",
+    kind="gauge",
+    help="Keys that this process verifies with",
+    question="Has every process heard of a rotation?",
+)
+REVOCATIONS = Metric(
+    name="headrace_revocations",
+    kind="gauge",
+    help="Sessions and API keys on the revocation list",
+    question="Is the list as short as it should be?",
+)
 
 ALL = (
+    SERVES,
     HTTP_REQUESTS,
     HTTP_SECONDS,
     HTTP_IN_FLIGHT,
@@ -84,4 +146,10 @@ ALL = (
     PLACEMENTS,
     ROOMS_CREATED,
     GUESTS_CREATED,
+    USERS_CREATED,
+    SIGN_INS,
+    SESSIONS_REFRESHED,
+    PASSWORDS_WAITING,
+    KEYS_KNOWN,
+    REVOCATIONS,
 )

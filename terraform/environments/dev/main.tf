@@ -44,6 +44,7 @@ module "functions" {
   }
   cdn             = {}
   log_group_names = module.monitoring.log_group_names
+  collector       = module.monitoring.collector["functions"]
   protect         = false
 }
 
@@ -62,6 +63,7 @@ module "sfu_fleet" {
   worker                    = { capacity_pps = module.capacity.worker_capacity_pps }
   drain                     = { worker = 10, host = 30, hook = 60 }
   log_group_name            = module.monitoring.log_group_names["sfu"]
+  collector                 = module.monitoring.collector["sfu"]
   protect                   = false
 }
 
@@ -71,8 +73,19 @@ module "monitoring" {
   prefix   = var.prefix
   emails   = var.alarm_emails
   log_days = 7
-  folder   = "${path.module}/../../../dashboards/cloudwatch"
-  values   = merge(module.functions.names.values, module.sfu_fleet.names.values, module.state.names.values)
+  # Without a collector there is nothing to look at, and alarms would say that all is gone.
+  folder = var.images.collector == null ? null : "${path.module}/../../../dashboards/cloudwatch"
+  collector = var.images.collector == null ? null : {
+    tag          = var.images.collector
+    folder       = "${path.module}/../../../dashboards/collector"
+    force_delete = true
+  }
+  values = merge(module.functions.names.values, module.sfu_fleet.names.values, module.state.names.values)
+  prices = { for name in ["metric_month", "dashboard_month", "alarm_month", "million_samples"] : name => var.prices[name] }
+  processes = {
+    functions = sum([for tasks in values(var.tasks) : tasks.least])
+    sfu       = var.hosts.least * module.sfu_fleet.workers_per_host
+  }
 }
 
 module "capacity" {
@@ -93,6 +106,7 @@ module "capacity" {
     load_balancer = var.prices.load_balancer_hour + 2 * var.prices.address_hour
     api_and_web   = (var.tasks["api"].least + var.tasks["web"].least) * (0.25 * var.prices.fargate_vcpu_hour + 0.5 * var.prices.fargate_gb_hour)
     valkey        = var.prices.valkey_node_hour + var.prices.cache_node_hour
+    monitoring    = sum(values(module.monitoring.cost_month)) / 730
     documentdb    = module.state.names.documentdb == null ? 0 : var.prices.documentdb_hour
   }
 }

@@ -5,7 +5,11 @@ output "url" {
 
 output "repositories" {
   description = "Where the images are pushed to."
-  value       = { functions = module.functions.repository_url, sfu = module.sfu_fleet.repository_url }
+  value = {
+    functions = module.functions.repository_url
+    sfu       = module.sfu_fleet.repository_url
+    collector = module.monitoring.collector_repository_url
+  }
 }
 
 output "capacity" {

@@ -10,7 +10,9 @@ module "network" {
     internet      = nonsensitive(var.mongodb_uri != null)
     flow_log_days = 14
   }
-  prices = { endpoint_hour = var.prices.endpoint_hour, nat_hour = var.prices.nat_hour }
+  # The last one for the collectors' way to Prometheus.
+  endpoint_services = ["ecr.api", "ecr.dkr", "logs", "secretsmanager", "aps-workspaces"]
+  prices            = { endpoint_hour = var.prices.endpoint_hour, nat_hour = var.prices.nat_hour }
 }
 
 module "state" {
@@ -45,6 +47,7 @@ module "functions" {
   }
   cdn             = { price_class = "PriceClass_All" }
   log_group_names = module.monitoring.log_group_names
+  collector       = module.monitoring.collector["functions"]
   protect         = true
 }
 
@@ -63,6 +66,7 @@ module "sfu_fleet" {
   worker                    = { capacity_pps = module.capacity.worker_capacity_pps }
   drain                     = { worker = 30, host = 90, hook = 180 }
   log_group_name            = module.monitoring.log_group_names["sfu"]
+  collector                 = module.monitoring.collector["sfu"]
   protect                   = true
 }
 
@@ -73,7 +77,17 @@ module "monitoring" {
   emails   = var.alarm_emails
   log_days = 90
   folder   = "${path.module}/../../../dashboards/cloudwatch"
-  values   = merge(module.functions.names.values, module.sfu_fleet.names.values, module.state.names.values)
+  collector = {
+    tag    = var.images.collector
+    folder = "${path.module}/../../../dashboards/collector"
+  }
+  prometheus = { rules = "${path.module}/../../../dashboards/alerts/rules.yml" }
+  values     = merge(module.functions.names.values, module.sfu_fleet.names.values, module.state.names.values)
+  prices     = { for name in ["metric_month", "dashboard_month", "alarm_month", "million_samples"] : name => var.prices[name] }
+  processes = {
+    functions = sum([for tasks in values(var.tasks) : tasks.least])
+    sfu       = var.hosts.least * module.sfu_fleet.workers_per_host
+  }
 }
 
 module "capacity" {
@@ -92,6 +106,7 @@ module "capacity" {
     api           = var.tasks["api"].least * (var.prices.fargate_vcpu_hour + 2 * var.prices.fargate_gb_hour)
     web           = var.tasks["web"].least * (0.25 * var.prices.fargate_vcpu_hour + 0.5 * var.prices.fargate_gb_hour)
     valkey        = 3 * var.prices.valkey_node_hour + 2 * var.prices.cache_node_hour
+    monitoring    = sum(values(module.monitoring.cost_month)) / 730
     documentdb    = module.state.names.documentdb == null ? 0 : 3 * var.prices.documentdb_hour
   }
 }

@@ -15,12 +15,12 @@ variable "domain" {
 }
 
 variable "images" {
-  description = "Tags that the two images were pushed with."
-  type        = object({ functions = string, sfu = string })
+  description = "Tags that the three images were pushed with."
+  type        = object({ functions = string, sfu = string, collector = string })
 }
 
 variable "jwt_keys" {
-  description = "JWK set that signs tokens (docs/configuration.md, Keys). Give it as TF_VAR_jwt_keys, never in a file."
+  description = "JWK set that signs tokens (docs/identity.md, Signing keys). Give it as TF_VAR_jwt_keys, never in a file."
   type        = string
   sensitive   = true
 }
@@ -71,7 +71,7 @@ variable "audience" {
 }
 
 variable "prices" {
-  description = "Money per hour, and per GB of egress; meant as list prices in us-east-1 in USD. Check them before you plan by them."
+  description = "Money per hour, per GB of egress, per month of CloudWatch, per million samples of Prometheus; meant as list prices in us-east-1 in USD. Check them before you plan by them."
   type = object({
     sfu_host_hour      = optional(number, 0.10264)
     address_hour       = optional(number, 0.005)
@@ -85,6 +85,10 @@ variable "prices" {
     valkey_node_hour   = optional(number, 0.1064)
     cache_node_hour    = optional(number, 0.0256)
     documentdb_hour    = optional(number, 0.277)
+    metric_month       = optional(number, 0.30)
+    dashboard_month    = optional(number, 3)
+    alarm_month        = optional(number, 0.10)
+    million_samples    = optional(number, 0.09)
   })
   default = {}
 }

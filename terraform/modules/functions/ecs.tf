@@ -29,14 +29,17 @@ resource "aws_ecs_task_definition" "this" {
   }
 
   # In the order and with the defaults that AWS gives back: anything else is a difference at every plan.
-  container_definitions = jsonencode([{
+  container_definitions = jsonencode(concat([{
     name                   = "function"
     image                  = local.image
+    cpu                    = each.value.cpu - local.collector_cpu
+    memory                 = each.value.memory - local.collector_memory
     essential              = true
     readonlyRootFilesystem = true
     stopTimeout            = var.timeouts.stop
     environment = [
       for name, value in merge(local.environment, {
+        HEADRACE_CPU_LIMIT   = tostring(each.value.cpu / 1024)
         HEADRACE_FUNCTIONS   = join(",", each.value.functions)
         HEADRACE_SOCKET_PORT = tostring(each.key == "signaling" ? local.sockets_port : 0)
       }) : { name = name, value = value }
@@ -67,10 +70,25 @@ resource "aws_ecs_task_definition" "this" {
         max-buffer-size       = "4m"
       }
     }
+    # The other way round at the end: the collector sees the drain through.
+    dependsOn      = [for container in local.collector_containers : { containerName = container.name, condition = "START" }]
     mountPoints    = []
     systemControls = []
     volumesFrom    = []
-  }])
+    }], [
+    for container in local.collector_containers : merge(container, {
+      logConfiguration = {
+        logDriver = "awslogs"
+        options = {
+          awslogs-group         = var.log_group_names[each.key]
+          awslogs-region        = data.aws_region.current.name
+          awslogs-stream-prefix = "collector"
+          mode                  = "non-blocking"
+          max-buffer-size       = "4m"
+        }
+      }
+    })
+  ]))
 }
 
 resource "aws_ecs_service" "this" {
@@ -127,6 +145,7 @@ resource "aws_ecs_service" "this" {
   # A target group without a listener takes no service, and tasks start with what their roles allow.
   depends_on = [
     aws_ecs_cluster_capacity_providers.this,
+    aws_iam_role_policy.collector,
     aws_iam_role_policy.execution,
     aws_lb_listener.https,
     aws_lb_listener_rule.this,

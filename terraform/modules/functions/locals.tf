@@ -23,6 +23,7 @@ locals {
       HEADRACE_KEEP_ALIVE_S     = tostring(var.timeouts.keep_alive)
       HEADRACE_TRUSTED_PROXIES  = join(",", local.trusted_proxies)
     },
+    var.collector == null ? {} : { HEADRACE_METRICS_PORT = tostring(local.metrics_port) },
     var.environment,
   )
 }

@@ -105,6 +105,10 @@ variable "services" {
     error_message = "tasks.least is at least 1 and at most tasks.most."
   }
   validation {
+    condition     = alltrue([for service in var.services : service.memory >= 512])
+    error_message = "memory is 512 or more: the function and the collector beside it need as much."
+  }
+  validation {
     condition     = alltrue([for service in var.services : contains([256, 512, 1024], service.cpu)])
     error_message = "cpu is 256, 512 or 1024: a process uses one core, more of it would be idle."
   }
@@ -154,6 +158,19 @@ variable "cdn" {
 variable "log_group_names" {
   description = "Log group by service."
   type        = map(string)
+}
+
+variable "collector" {
+  description = "The OpenTelemetry collector beside each task, as the module monitoring gives it; null for none."
+  type = object({
+    image          = string
+    repository_arn = string
+    log_group_arn  = string
+    workspace_arn  = optional(string)
+    configurations = list(string)
+    environment    = map(string)
+  })
+  default = null
 }
 
 variable "environment" {

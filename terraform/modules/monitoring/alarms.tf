@@ -1,3 +1,11 @@
+locals {
+  # Whom an alarm tells: nobody where it is a part of a composite one.
+  told = {
+    for name, alarm in merge(local.alarms, local.composites) : name =>
+    alarm.severity == null ? [] : [aws_sns_topic.alarms[alarm.severity].arn]
+  }
+}
+
 resource "aws_cloudwatch_metric_alarm" "this" {
   for_each = local.alarms
 
@@ -8,8 +16,8 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   evaluation_periods  = each.value.periods
   datapoints_to_alarm = each.value.breaching
   treat_missing_data  = each.value.missing
-  alarm_actions       = [aws_sns_topic.alarms.arn]
-  ok_actions          = [aws_sns_topic.alarms.arn]
+  alarm_actions       = local.told[each.key]
+  ok_actions          = local.told[each.key]
 
   namespace          = each.value.namespace
   metric_name        = each.value.metric

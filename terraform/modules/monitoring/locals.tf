@@ -1,6 +1,11 @@
 locals {
-  values = merge(var.values, { prefix = var.prefix, region = data.aws_region.current.name })
-  files  = var.folder == null ? [] : fileset(var.folder, "*.json")
+  values = merge(var.values, {
+    prefix    = var.prefix
+    region    = data.aws_region.current.name
+    account   = data.aws_caller_identity.current.account_id
+    partition = data.aws_partition.current.partition
+  })
+  files = var.folder == null ? [] : fileset(var.folder, "*.json")
 
   dashboards = merge(
     {
@@ -18,11 +23,17 @@ locals {
     replace(replace(local.alarms_text, "$${prefix}", var.prefix), "$${region}", data.aws_region.current.name)
   )
 
+  composites = {
+    for name, alarm in local.given : name => { description = alarm.description, severity = alarm.severity, rule = alarm.rule }
+    if can(alarm.rule)
+  }
+
   # What a file leaves out is as in the variable.
   alarms = merge(
     {
       for name, alarm in local.given : name => {
         description = alarm.description
+        severity    = try(alarm.severity, "page")
         threshold   = tonumber(lookup(local.placeholders, alarm.threshold, alarm.threshold))
         compare     = try(alarm.compare, "GreaterThan")
         period_s    = try(alarm.period_s, 60)
@@ -46,6 +57,7 @@ locals {
           }
         }
       }
+      if !can(alarm.rule)
     },
     var.alarms,
   )

@@ -1,14 +1,17 @@
+# By what an alarm asks for: page wakes somebody, ticket waits for the morning.
 resource "aws_sns_topic" "alarms" {
-  name              = "${var.prefix}-alarms"
+  for_each = toset(["page", "ticket"])
+
+  name              = "${var.prefix}-${each.key}"
   kms_master_key_id = aws_kms_key.alarms.arn
 }
 
 resource "aws_sns_topic_subscription" "email" {
-  for_each = var.emails
+  for_each = { for pair in setproduct(keys(aws_sns_topic.alarms), var.emails) : join(" ", pair) => pair }
 
-  topic_arn = aws_sns_topic.alarms.arn
+  topic_arn = aws_sns_topic.alarms[each.value[0]].arn
   protocol  = "email"
-  endpoint  = each.key
+  endpoint  = each.value[1]
 }
 
 # AWS' own key for SNS does not let CloudWatch use it.

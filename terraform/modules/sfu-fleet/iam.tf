@@ -23,7 +23,7 @@ locals {
   here = "${local.region}:${data.aws_caller_identity.current.account_id}"
 }
 
-# A host pulls this image, reads this secret, writes this log, and speaks of its own group's life.
+# A host pulls its images, reads this secret, writes its log and metrics, and speaks of its own group's life.
 data "aws_iam_policy_document" "hosts" {
   statement {
     sid       = "Login"
@@ -33,12 +33,24 @@ data "aws_iam_policy_document" "hosts" {
   statement {
     sid       = "Pull"
     actions   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
-    resources = [aws_ecr_repository.this.arn]
+    resources = concat([aws_ecr_repository.this.arn], var.collector[*].repository_arn)
   }
   statement {
-    sid       = "Log"
-    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-    resources = ["arn:${data.aws_partition.current.partition}:logs:${local.here}:log-group:${var.log_group_name}:*"]
+    sid     = "Log"
+    actions = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = concat(
+      ["arn:${data.aws_partition.current.partition}:logs:${local.here}:log-group:${var.log_group_name}:*"],
+      [for arn in var.collector[*].log_group_arn : "${arn}:*"],
+    )
+  }
+  dynamic "statement" {
+    for_each = compact(var.collector[*].workspace_arn)
+
+    content {
+      sid       = "Prometheus"
+      actions   = ["aps:RemoteWrite"]
+      resources = [statement.value]
+    }
   }
   statement {
     sid       = "Secret"

@@ -15,6 +15,14 @@ locals {
     drain          = var.drain
     busy_poll_us   = var.busy_poll_us
     environment    = var.environment
+    metrics_port   = local.metrics_port
+    collector = var.collector == null ? null : {
+      image          = var.collector.image
+      configurations = var.collector.configurations
+      environment = merge(var.collector.environment, {
+        HEADRACE_METRICS_TARGETS = jsonencode([for index in range(local.cores) : "127.0.0.1:${local.metrics_port + index}"])
+      })
+    }
   })
 }
 

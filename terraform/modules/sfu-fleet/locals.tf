@@ -7,6 +7,8 @@ locals {
   media_ports  = { first = var.ports.media, last = var.ports.media + local.cores - 1 }
   control      = { first = var.ports.control, last = var.ports.control + local.cores - 1 }
 
+  metrics_port = 9464
+
   # Read at each start of a host: a plan does not change because AWS released an image.
   ami = coalesce(
     var.hosts.ami,

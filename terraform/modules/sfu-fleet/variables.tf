@@ -157,6 +157,19 @@ variable "log_group_name" {
   type        = string
 }
 
+variable "collector" {
+  description = "The OpenTelemetry collector on each host, as the module monitoring gives it; null for none."
+  type = object({
+    image          = string
+    repository_arn = string
+    log_group_arn  = string
+    workspace_arn  = optional(string)
+    configurations = list(string)
+    environment    = map(string)
+  })
+  default = null
+}
+
 variable "environment" {
   description = "Further variables of all workers (docs/configuration.md)."
   type        = map(string)

@@ -1,11 +1,14 @@
 locals {
   # By who reads it: each has a secret of its own, and may read no other.
   secrets = {
-    functions = {
-      REDIS_URL         = local.redis_url
-      MONGODB_URI       = local.mongodb_uri
-      HEADRACE_JWT_KEYS = var.jwt_keys
-    }
+    functions = merge(
+      {
+        REDIS_URL         = local.redis_url
+        MONGODB_URI       = local.mongodb_uri
+        HEADRACE_JWT_KEYS = var.jwt_keys
+      },
+      var.cache == null ? {} : { HEADRACE_CACHE_URL = local.cache_url },
+    )
     sfu = {
       REDIS_URL         = local.redis_url
       HEADRACE_JWT_KEYS = local.public_jwt_keys

@@ -79,7 +79,7 @@ variable "mongodb_uri" {
 }
 
 variable "jwt_keys" {
-  description = "JWK set of Ed25519 keys with kid; the first has its private part and signs (docs/configuration.md, Keys)."
+  description = "JWK set of Ed25519 keys with kid; the first has its private part and signs (docs/identity.md, Signing keys)."
   type        = string
   sensitive   = true
 

@@ -151,3 +151,56 @@ run "the_latest_image_is_refused" {
 
   expect_failures = [var.image]
 }
+
+run "a_collector_reads_metrics_inside_the_task_and_takes_nothing_from_the_drain" {
+  command = plan
+
+  variables {
+    image = { uri = "registry.example/functions@sha256:00" }
+    collector = {
+      image          = "registry.example/collector@sha256:00"
+      repository_arn = "arn:aws:ecr:xx-test-1:1:repository/test/collector"
+      log_group_arn  = "arn:aws:logs:xx-test-1:1:log-group:/test/metrics"
+      configurations = ["receivers: {}", "exporters: {}"]
+      environment    = { HEADRACE_NAMESPACE = "test" }
+    }
+  }
+
+  assert {
+    condition = alltrue([
+      for name, definition in aws_ecs_task_definition.this :
+      sum([for container in jsondecode(definition.container_definitions) : container.memory]) == var.services[name].memory
+      && sum([for container in jsondecode(definition.container_definitions) : container.cpu]) == var.services[name].cpu
+    ])
+    error_message = "The two containers take more than the task has, or less."
+  }
+  assert {
+    condition     = alltrue([for definition in aws_ecs_task_definition.this : !strcontains(jsonencode(flatten([for container in jsondecode(definition.container_definitions) : container.portMappings])), "9464")])
+    error_message = "The metrics' port can be reached from outside of the task."
+  }
+  assert {
+    condition     = jsondecode(aws_ecs_task_definition.this["api"].container_definitions)[0].dependsOn == [{ condition = "START", containerName = "collector" }]
+    error_message = "The collector is stopped before the function has drained."
+  }
+  assert {
+    condition     = jsondecode(aws_ecs_task_definition.this["api"].container_definitions)[1].command == ["--config=env:HEADRACE_COLLECTOR_0", "--config=env:HEADRACE_COLLECTOR_1"] && !jsondecode(aws_ecs_task_definition.this["api"].container_definitions)[1].essential
+    error_message = "A collector that ends would end the function with it."
+  }
+}
+
+run "without_a_collector_a_task_has_one_container_without_metrics" {
+  command = plan
+
+  variables {
+    image = { uri = "registry.example/functions@sha256:00" }
+  }
+
+  assert {
+    condition     = alltrue([for definition in aws_ecs_task_definition.this : length(jsondecode(definition.container_definitions)) == 1 && !strcontains(definition.container_definitions, "HEADRACE_METRICS_PORT")])
+    error_message = "There is a port that nobody reads."
+  }
+  assert {
+    condition     = length(aws_iam_role_policy.collector) == 0
+    error_message = "A task may do something without a reason."
+  }
+}

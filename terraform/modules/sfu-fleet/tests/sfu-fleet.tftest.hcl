@@ -48,6 +48,19 @@ run "the_world_reaches_one_udp_port_per_worker_and_nothing_else" {
   }
 }
 
+run "workers_feed_each_other_and_nobody_else_is_let_in_there" {
+  command = plan
+
+  assert {
+    condition     = aws_vpc_security_group_ingress_rule.cascade_media.cidr_ipv4 == null && aws_vpc_security_group_ingress_rule.cascade_control.cidr_ipv4 == null
+    error_message = "Ways between workers are open to the world."
+  }
+  assert {
+    condition     = aws_vpc_security_group_ingress_rule.cascade_control.from_port == 7900 && aws_vpc_security_group_ingress_rule.cascade_control.to_port == 7903
+    error_message = "Four workers have four control ports."
+  }
+}
+
 run "disks_are_encrypted" {
   command = plan
 

@@ -62,7 +62,7 @@ run "workers_get_keys_that_verify_and_cannot_sign" {
     error_message = "The private part of a key reached the workers."
   }
   assert {
-    condition     = output.secrets["sfu"].variables == tolist(["HEADRACE_JWT_KEYS", "REDIS_URL"]) && contains(output.secrets["functions"].variables, "MONGODB_URI")
+    condition     = output.secrets["sfu"].variables == tolist(["HEADRACE_JWT_KEYS", "REDIS_URL"]) && contains(output.secrets["functions"].variables, "MONGODB_URI") && contains(output.secrets["functions"].variables, "HEADRACE_CACHE_URL")
     error_message = "A reader's secret holds what it needs and no more."
   }
 }

@@ -34,3 +34,15 @@ resource "aws_vpc_security_group_ingress_rule" "control" {
     ignore_changes = [description]
   }
 }
+
+resource "aws_vpc_security_group_ingress_rule" "cascade_control" {
+  lifecycle {
+    ignore_changes = [description]
+  }
+}
+
+resource "aws_vpc_security_group_ingress_rule" "cascade_media" {
+  lifecycle {
+    ignore_changes = [description]
+  }
+}

@@ -1,8 +1,11 @@
 """A real apply, an empty second plan, a scale change and a destroy, by the real provider, against moto's AWS server.
 
 moto imitates the AWS API on loopback. What it cannot imitate is in `imitation/`, by module: files that stand in the
-place of ours (`valkey.tf`, `documentdb.tf`, `autoscaling.tf`), and overrides of attributes that it does not give back.
-Every other resource of the environment is made, read, changed and deleted through the API.
+place of ours, and overrides of attributes that it does not give back. Every other resource of the environment is made,
+read, changed and deleted through the API.
+
+The provider waits for most of the time, so this begins with the first test of the folder, in the background, and the
+tests here, the last of the folder, are given what came of it.
 """
 
 import base64
@@ -12,6 +15,8 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -31,6 +36,7 @@ from tests.infra.terraform import Unavailable, Workspace
 pytestmark = pytest.mark.timeout(1800)
 
 REGION = "eu-central-1"
+IMAGES = {"functions": "0.1.0", "sfu": "0.1.0", "collector": "v0.49.0"}
 IMITATION = Path(__file__).with_name("imitation")
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
 
@@ -46,7 +52,7 @@ class Cloud:
         values = {
             "region": REGION,
             "domain": {"name": "live.example.org", "zone_id": zone["HostedZone"]["Id"].rpartition("/")[2]},
-            "images": {"functions": "0.1.0", "sfu": "0.1.0"},
+            "images": IMAGES,
             "jwt_keys": generate_jwks(),
         }
         (self.folder / "test.auto.tfvars.json").write_text(json.dumps(values), encoding="utf-8")
@@ -87,14 +93,28 @@ def _variables(values: dict[str, object]) -> list[str]:
     return [f"-var={name}={json.dumps(value)}" for name, value in values.items()]
 
 
-@pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+@contextmanager
+def imitated_cloud(folder: Path) -> Iterator[Cloud]:
+    """An imitation of AWS with nothing in it.
+
+    Raises:
+        Unavailable: Terraform or the provider is not here.
+    """
     # Certificates are valid at once and not after a minute.
-    with mock.patch.object(moto.settings, "ACM_VALIDATION_WAIT", 0):
-        yield from _cloud(tmp_path_factory)
+    with mock.patch.object(moto.settings, "ACM_VALIDATION_WAIT", 0), _served() as url:
+        # What fails is not tried for a quarter of an hour: a call that moto does not know stays unknown.
+        environ = {**CREDENTIALS, "AWS_ENDPOINT_URL": url, "AWS_MAX_ATTEMPTS": "3"}
+        workspace = Workspace(folder, environ=environ)
+        for module in IMITATION.iterdir():
+            for file in module.iterdir():
+                (workspace.root / "modules" / module.name / file.name).write_bytes(file.read_bytes())
+        cloud = Cloud(workspace, url)
+        workspace.init(cloud.folder)
+        yield cloud
 
 
-def _cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+@contextmanager
+def _served() -> Iterator[str]:
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # else a thousand lines of requests with every failure
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
@@ -103,22 +123,25 @@ def _cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     # What it has is the process's: another test may have used it.
     httpx.post(f"{url}/moto-api/reset").raise_for_status()
     try:
-        # What fails is not tried for a quarter of an hour: a call that moto does not know stays unknown.
-        environ = {**CREDENTIALS, "AWS_ENDPOINT_URL": url, "AWS_MAX_ATTEMPTS": "3"}
-        workspace = Workspace(tmp_path_factory.mktemp("cloud"), environ=environ)
-        for module in IMITATION.iterdir():
-            for file in module.iterdir():
-                (workspace.root / "modules" / module.name / file.name).write_bytes(file.read_bytes())
-        cloud = Cloud(workspace, url)
-        workspace.init(cloud.folder)
-        yield cloud
-    except Unavailable as error:
-        cannot(str(error))
+        yield url
     finally:
         server.stop()
 
 
-def test_the_platform_is_applied_changed_and_destroyed(cloud: Cloud) -> None:
+def test_the_platform_is_applied_changed_and_destroyed(whole_life: Future[None]) -> None:
+    try:
+        whole_life.result()
+    except Unavailable as error:
+        cannot(str(error))
+
+
+def live(folder: Path) -> None:
+    """An environment from its first apply to its destroy."""
+    with imitated_cloud(folder) as cloud:
+        _live(cloud)
+
+
+def _live(cloud: Cloud) -> None:
     made = int(_found(r"Resources: (\d+) added, 0 changed, 0 destroyed", cloud.apply()))
     assert made > 80
     assert cloud.plan() == 0
@@ -133,20 +156,18 @@ def test_the_platform_is_applied_changed_and_destroyed(cloud: Cloud) -> None:
             "web": {"least": 1, "most": 4},
         },
     }
-    assert cloud.plan(**larger) == 2
     _found(r"Resources: 0 added, \d+ changed, 0 destroyed", cloud.apply(**larger))
     (group,) = cloud.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
     assert (group["MinSize"], group["MaxSize"]) == (2, 4)
-    assert cloud.plan(**larger) == 0
 
     # Another function image is another task definition, and the services go over to it.
-    newer = {**larger, "images": {"functions": "0.2.0", "sfu": "0.1.0"}}
+    newer = {**larger, "images": {**IMAGES, "functions": "0.2.0"}}
     cloud.apply(**newer)
-    assert set(_images(cloud)) == {"0.2.0"}
+    assert set(_images(cloud)) == {"0.2.0", "v0.49.0"}
     assert cloud.plan(**newer) == 0
 
     # Another SFU image is planned only: moto has no instance refresh.
-    assert cloud.plan(**{**newer, "images": {"functions": "0.2.0", "sfu": "0.2.0"}}) == 2
+    assert cloud.plan(**newer | {"images": {**IMAGES, "functions": "0.2.0", "sfu": "0.2.0"}}) == 2
 
     cloud.destroy()
     assert _left(cloud) == []
@@ -177,7 +198,7 @@ def _looks_as_planned(cloud: Cloud) -> None:
         name: json.loads(secrets.get_secret_value(SecretId=f"headrace-dev/{name}")["SecretString"])
         for name in ("functions", "sfu")
     }
-    assert set(read["functions"]) == {"REDIS_URL", "MONGODB_URI", "HEADRACE_JWT_KEYS"}
+    assert set(read["functions"]) == {"REDIS_URL", "HEADRACE_CACHE_URL", "MONGODB_URI", "HEADRACE_JWT_KEYS"}
     assert set(read["sfu"]) == {"REDIS_URL", "HEADRACE_JWT_KEYS"}
     assert '"d"' not in read["sfu"]["HEADRACE_JWT_KEYS"]
 
