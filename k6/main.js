@@ -43,7 +43,7 @@ export const options = {
   setupTimeout: '30s',
 };
 
-// The rooms, each with the identity token of its owner, and what the server can do.
+// The rooms, each with the identity of its owner, and what the server can do.
 export async function setup() {
   const base = config.urls[0];
   const rooms = [];

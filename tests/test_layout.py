@@ -9,7 +9,7 @@ import pytest
 
 from shared.protocol.messages import MAX_FRAME_BYTES
 from shared.stack import paths
-from tests.support import settings_reference
+from tests.support import collections_reference, settings_reference
 
 ROOT = paths.ROOT
 MAY_IMPORT = {
@@ -43,6 +43,11 @@ def test_a_package_imports_only_what_it_may(folder: str) -> None:
 def test_the_table_of_settings_is_that_of_the_code() -> None:
     page = settings_reference.PAGE.read_text(encoding="utf-8")
     assert settings_reference.rendered(page) == page
+
+
+def test_the_table_of_collections_is_that_of_the_code() -> None:
+    page = collections_reference.PAGE.read_text(encoding="utf-8")
+    assert collections_reference.rendered(page) == page
 
 
 @pytest.mark.parametrize("page", [*sorted(path.name for path in ROOT.glob("*.md")), "docs"])

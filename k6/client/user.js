@@ -7,7 +7,7 @@ import { config, issuedIdentity } from '../config.js';
 import { failed, visits, visitsCutOff } from '../metrics.js';
 import { Random } from '../random.js';
 import { nextFall } from '../shapes.js';
-import { ApiError, becomeGuest } from './api.js';
+import { ApiError, becomeGuest, issued } from './api.js';
 import { Outgoing } from './outgoing.js';
 import { Visit } from './visit.js';
 
@@ -55,9 +55,12 @@ function introduce(profile, rooms, random) {
   // The first streamers to come own a room each.
   const slot = exec.scenario.iterationInTest;
   if (profile.kind === 'streamer' && slot < rooms.length) {
-    user.identity = rooms[slot].owner;
+    user.identity = { ...rooms[slot].owner };
     user.room = rooms[slot].id;
-  } else user.identity = issuedIdentity(profile.tier, number) || becomeGuest(base, `${profile.kind} ${number}`);
+  } else {
+    const token = issuedIdentity(profile.tier, number);
+    user.identity = token ? issued(token) : becomeGuest(base, `${profile.kind} ${number}`);
+  }
   return user;
 }
 

@@ -38,6 +38,26 @@ def valkey(*, port: int, data: Path, environ: Mapping[str, str] = os.environ) ->
     return ChildSpec(name="valkey", argv=(str(get_binary_path()), *arguments), ready=ready, environ=environ)
 
 
+def cache(*, port: int, data: Path, environ: Mapping[str, str] = os.environ) -> ChildSpec:
+    """Valkey as the cache wants it: small, evicting, nothing on disk."""
+    data.mkdir(parents=True, exist_ok=True)
+    options = {
+        "port": str(port),
+        "bind": "127.0.0.1",
+        "dir": str(data),
+        "appendonly": "no",
+        "save": "",
+        "maxmemory": "64mb",
+        "maxmemory-policy": "allkeys-lru",
+    }
+    arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+
+    async def ready() -> bool:
+        return await probe.redis_pong(port)
+
+    return ChildSpec(name="cache", argv=(str(get_binary_path()), *arguments), ready=ready, environ=environ)
+
+
 def mongod(*, port: int, data: Path, environ: Mapping[str, str] = os.environ) -> ChildSpec:
     """One mongod as a replica set of one (transactions and change streams need a replica set), with small files."""
     data.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,10 @@
 
 import asyncio
 import fcntl
+import os
 import signal
+import sys
+import webbrowser
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +19,7 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 async def run(data: Path, port: int | None) -> None:
-    """Start it, print its page's address, wait for the end, stop it.
+    """Start it, print its page's address, open it where there is a screen, wait for the end, stop it.
 
     Raises:
         StackError: no stack runs on the data folder, or Prometheus does not start.
@@ -32,6 +35,7 @@ async def run(data: Path, port: int | None) -> None:
     try:
         await supervisor.start(prometheus.spec(data, port))
         print(f"Prometheus runs at http://127.0.0.1:{port}/  (Ctrl-C stops it; its data is kept)", flush=True)
+        await asyncio.to_thread(open_page, f"http://127.0.0.1:{port}/")
         print("dashboards/grafana has dashboards to import into a Grafana with this address as its source", flush=True)
         waiting = asyncio.create_task(ended.wait())
         failing = asyncio.create_task(supervisor.failure())
@@ -42,6 +46,13 @@ async def run(data: Path, port: int | None) -> None:
             raise failing.result()
     finally:
         await supervisor.close()
+
+
+def open_page(url: str) -> None:
+    """Show it to whoever sits in front of this machine, if somebody does."""
+    # Without a screen it would be a text browser, in this very terminal.
+    if sys.stdout.isatty() and (sys.platform == "darwin" or {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ)):
+        webbrowser.open(url)
 
 
 def _must_run(data: Path) -> None:

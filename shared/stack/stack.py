@@ -17,9 +17,11 @@ from pymongo.errors import PyMongoError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from shared.security.files import write_private
 from shared.security.keys import KeyRing, generate_jwks
+from shared.state.migrate import APP_NAME, migrate
 
-from . import embedded, haproxy, private, probe, targets
+from . import embedded, haproxy, probe, targets
 from .endpoint import Endpoint
 from .errors import DataDirectoryBusy, ServiceUnreachable, StackError
 from .ledger import Ledger
@@ -39,8 +41,9 @@ class LocalStack:
     """Start the parts asked for on free loopback ports, and stop them all at the end of the `async with`.
 
     `functions` and `workers` are counts; with `functions` a balancer listens on `port` (None: 8080 or the next free
-    one): our own, or HAProxy. Valkey and mongod are embedded unless `environ` has REDIS_URL or MONGODB_URI;
-    `valkey=False` and `mongod=False` leave them out altogether. `environ` is what the children get, with ours on top.
+    one): our own, or HAProxy. Valkey, the cache's own and mongod are embedded unless `environ` has REDIS_URL,
+    HEADRACE_CACHE_URL or MONGODB_URI; `valkey=False` (both) and `mongod=False` leave them out altogether. `environ` is
+    what the children get, with ours on top.
 
     Use it from the main thread: Linux ends the children when the thread that started them ends.
     """
@@ -60,6 +63,7 @@ class LocalStack:
     ) -> None:
         self.data_dir = data_dir.resolve()
         self.redis_url = environ.get("REDIS_URL", "")
+        self.cache_url = environ.get("HEADRACE_CACHE_URL", "")
         self.mongodb_uri = environ.get("MONGODB_URI", "")
         self.jwt_keys = ""
         self.functions: list[Endpoint] = []
@@ -68,6 +72,7 @@ class LocalStack:
         self._port = port
         self._balancing = balancer
         self._embed = valkey and not self.redis_url, mongod and not self.mongodb_uri
+        self._embed_cache = valkey and not self.cache_url
         self._check_own = valkey and bool(self.redis_url), mongod and bool(self.mongodb_uri)
         self._environ = dict(environ)
         self._report = report
@@ -109,8 +114,18 @@ class LocalStack:
         """The folder of all logs."""
         return self.data_dir / "logs"
 
+    @property
+    def keys_file(self) -> Path:
+        """The keys that sign, which functions read again when they change (`python -m shared.security rotate`)."""
+        return self.data_dir / "keys.json"
+
+    @property
+    def public_keys_file(self) -> Path:
+        """Their public parts, which workers read again when they change."""
+        return self.data_dir / "keys.public.json"
+
     def process(self, name: str) -> Child:
-        """A child by name: valkey, mongod, function-1 …, worker-1 …, balancer.
+        """A child by name: valkey, cache, mongod, function-1 …, worker-1 …, balancer.
 
         Raises:
             KeyError: there is none of that name.
@@ -165,7 +180,7 @@ class LocalStack:
         await self._start_ours()
 
     async def _start_state(self) -> None:
-        redis_port, mongo_port = free_ports(2)
+        redis_port, mongo_port, cache_port = free_ports(3)
         specs: list[ChildSpec] = []
         if self._embed[0]:
             specs.append(embedded.valkey(port=redis_port, data=self.data_dir / "valkey", environ=self._environ))
@@ -173,6 +188,9 @@ class LocalStack:
         if self._embed[1]:
             specs.append(embedded.mongod(port=mongo_port, data=self.data_dir / "mongo", environ=self._environ))
             self.mongodb_uri = f"mongodb://127.0.0.1:{mongo_port}/?replicaSet={embedded.REPLICA_SET}"
+        if self._embed_cache:
+            specs.append(embedded.cache(port=cache_port, data=self.data_dir / "cache", environ=self._environ))
+            self.cache_url = f"redis://127.0.0.1:{cache_port}/0"
         await self._start_all(specs)
         if self._check_own[0]:
             await _check_redis(self.redis_url)
@@ -183,6 +201,8 @@ class LocalStack:
         functions, workers = self._counts
         if functions or workers:
             self.jwt_keys = self._keys()
+        if functions:
+            await _migrate(self.mongodb_uri, self._environ.get("MONGODB_DATABASE", "headrace"))
         ports = iter(free_ports(3 * functions + 2 * workers))
         self.functions = [
             Endpoint(f"function-{n}", next(ports), next(ports), next(ports)) for n in range(1, functions + 1)
@@ -208,7 +228,10 @@ class LocalStack:
             **self._environ,
             **self._shared_environ(endpoint.name, endpoint),
             "MONGODB_URI": self.mongodb_uri,
-            "HEADRACE_JWT_KEYS": self.jwt_keys,
+            "HEADRACE_CACHE_URL": self.cache_url,
+            "HEADRACE_JWT_KEYS_FILE": str(self.keys_file),
+            # There is no TLS here, without which cookies would go nowhere.
+            "HEADRACE_INSECURE_COOKIES": "true",
             # The balancer forwards bytes and says nothing of clients, so limits by address have nothing to go by.
             "HEADRACE_TRUSTED_PROXIES": "127.0.0.0/8,::1/128",
             "HEADRACE_HOST": "127.0.0.1",
@@ -222,7 +245,7 @@ class LocalStack:
             **self._environ,
             **self._shared_environ(endpoint.name.replace("-", ""), endpoint),
             # A worker only verifies: the private parts stay with those who sign.
-            "HEADRACE_JWT_KEYS": KeyRing.from_jwks(self.jwt_keys).public_jwks(),
+            "HEADRACE_JWT_KEYS_FILE": str(self.public_keys_file),
             "HEADRACE_SFU_CONTROL_HOST": "127.0.0.1",
             "HEADRACE_SFU_CONTROL_PORT": str(endpoint.port),
             "HEADRACE_SFU_MEDIA_HOST": "127.0.0.1",
@@ -233,6 +256,7 @@ class LocalStack:
     def _shared_environ(self, instance: str, endpoint: Endpoint) -> dict[str, str]:
         return {
             "REDIS_URL": self.redis_url,
+            "HEADRACE_ENVIRONMENT": "development",
             "HEADRACE_INSTANCE": instance,
             "HEADRACE_METRICS_HOST": "127.0.0.1",
             "HEADRACE_METRICS_PORT": str(endpoint.metrics_port),
@@ -269,10 +293,11 @@ class LocalStack:
 
     def _keys(self) -> str:
         """The keys that sign this stack's tokens, made once, so that tokens in browsers outlive a restart."""
-        path = self.data_dir / "keys.json"
-        if not path.exists():
-            private.write(path, generate_jwks().encode())
-        return path.read_text(encoding="utf-8")
+        if not self.keys_file.exists():
+            write_private(self.keys_file, generate_jwks())
+        document = self.keys_file.read_text(encoding="utf-8")
+        write_private(self.public_keys_file, KeyRing.from_jwks(document).public_jwks())
+        return document
 
     def _lock(self) -> None:
         # The kernel drops the lock with the process, however that ends; children do not inherit the descriptor.
@@ -296,7 +321,7 @@ class LocalStack:
                 [_BALANCER],
                 [endpoint.name for endpoint in self.functions],
                 [endpoint.name for endpoint in self.workers],
-                ["mongod", "valkey"],
+                ["mongod", "cache", "valkey"],
             ):
                 await self._supervisor.stop(names)
                 if names == [_BALANCER] and self._listener is not None:
@@ -335,6 +360,18 @@ async def _check_mongodb(uri: str) -> None:
             await client.admin.command("ping")
     except (PyMongoError, ValueError) as error:
         raise ServiceUnreachable(f"MONGODB_URI is set, but no MongoDB answers there: {_first_line(error)}") from None
+
+
+async def _migrate(uri: str, database: str) -> None:
+    """What a deploy does before it starts functions (`python -m shared.state.migrate`)."""
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
+        uri, appname=APP_NAME, tz_aware=True, serverMonitoringMode="poll"
+    )
+    try:
+        async with client:
+            await migrate(client, database)
+    except PyMongoError as error:
+        raise ServiceUnreachable(f"the database {database} could not be prepared: {_first_line(error)}") from None
 
 
 def _first_line(error: BaseException) -> str:

@@ -53,7 +53,7 @@ async def _direct(browser: Browser, url: str, seconds: float) -> list[float | No
     context = await browser.new_context()
     page = await context.new_page()
     await page.add_init_script(path=CLOCK)
-    await page.goto(f"{url}/health/live")
+    await page.goto(f"{url}/")
     found: list[float | None] = await page.evaluate("(seconds) => window.__clock.direct(seconds)", seconds)
     await context.close()
     return found

@@ -102,9 +102,7 @@ class Stage:
         for worker in self._stack.workers:
             for info in await sessions(self._stack, worker.url):
                 if info["session"] == session and info["adaptation"]:
-                    shown = info["adaptation"]
-                    decisions = shown["decisions"]
-                    return int(shown.get("estimate") or (decisions[-1]["estimate"] if decisions else 0))
+                    return int(info["adaptation"]["bandwidth"]["estimate"] or 0)
         return 0
 
 

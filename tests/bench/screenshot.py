@@ -1,4 +1,4 @@
-"""Takes README's picture: the demo's room as a viewer sees it, with a conversation. Run with `task screenshot`."""
+"""Takes README's picture: the demo's room as a viewer sees it, with a chat. Run with `task bench:screenshot`."""
 
 import asyncio
 import tempfile

@@ -23,7 +23,7 @@ from .scribe import Scribe
 from .verdict import Verdict, judge
 from .witness import Witness
 
-_TOKEN_LIFETIME_S: Final = 24 * 3600
+_TOKEN_LIFETIME_S: Final = 12 * 3600
 _SETTLING_S: Final = 60.0
 _PAUSE_S: Final = (0.5, 3.0)
 
