@@ -15,6 +15,7 @@ from sfu_fleet.native import build
 from sfu_fleet.settings import Settings
 from sfu_fleet.worker import SfuWorker
 from shared.security.keys import generate_jwks
+from shared.stack.ports import free_ports
 from shared.state.connect import connect_redis
 from tests.sfu_fleet.peer import Peer
 
@@ -22,9 +23,7 @@ JWKS = generate_jwks()
 
 
 def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    return free_ports(1)[0]
 
 
 class Valkey:

@@ -9,12 +9,13 @@ from typing import Final, Protocol
 
 from redis.asyncio import Redis
 
+from shared.stack.commands import tail
 from shared.stack.stack import LocalStack
 
 from .links import Links
 from .scribe import Scribe
 
-_READY_TIMEOUT_S: Final = 30.0
+_READY_TIMEOUT_S: Final = 60.0
 
 
 class Fault(Protocol):
@@ -132,12 +133,16 @@ class Faults:
         return "killed the balancer"
 
     async def _ready(self, name: str, *, other_than: int = 0) -> None:
-        async with asyncio.timeout(_READY_TIMEOUT_S):
-            while True:
-                child = self._stack.process(name)
-                if _pid(child) not in {0, other_than} and await child.spec.ready():
-                    return
-                await asyncio.sleep(0.05)
+        child = self._stack.process(name)
+        try:
+            async with asyncio.timeout(_READY_TIMEOUT_S):
+                while _pid(child) in {0, other_than} or not await child.spec.ready():
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            state = {0: "is not running", other_than: "has not stopped"}.get(_pid(child), "is not ready")
+            raise AssertionError(
+                f"{name} {state} after {_READY_TIMEOUT_S:.0f} s; its log:\n{tail(child.log)}"
+            ) from None
 
 
 def _pid(child: object) -> int:

@@ -52,6 +52,8 @@ class Fleet:
         self._servers[name] = server, asyncio.create_task(server.serve())
         async with asyncio.timeout(10):
             while not await answers("127.0.0.1", settings.control_port, "/health/live"):
+                if (serving := self._servers[name][1]).done():
+                    serving.result()  # such as a port that has been taken
                 await asyncio.sleep(0.01)
         self._stack.push_async_callback(self.unplug, name)
         self.workers[name] = worker

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from shared.stack.balancer import CHUNK, Backend, Balancer
+from shared.stack.ports import free_ports
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 HEALTHY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -195,8 +196,7 @@ async def test_a_connection_that_is_cut_counts_no_longer() -> None:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]
 
 
 @pytest.mark.parametrize(("connections", "first"), [((0, 0), 0), ((3, 1), 1), ((1, 3), 0)])

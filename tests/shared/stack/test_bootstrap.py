@@ -1,5 +1,6 @@
 """What runs before anything is installed: the lock files, the standard library alone, stamps, Node, the client."""
 
+import json
 import os
 import re
 import subprocess
@@ -122,3 +123,33 @@ def test_one_failed_check_fails_the_run_and_the_others_still_run(
     assert "tests ran" in output
     assert "✗ lint (exit code 1)" in output
     assert checks.run([check("tests", 0)]) == 0
+
+
+def test_a_check_may_be_tried_once_more_and_the_summary_says_so(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def check(code: str, again: tuple[str, ...] | None) -> checks.Check:
+        argv = (sys.executable, "-c", f"import sys; raise SystemExit({code})")
+        return checks.Check("tests", argv, tmp_path, dict(os.environ), again=lambda _: again)
+
+    assert checks.run([check("len(sys.argv) == 1", ("--last-failed",))]) == 0
+    assert "at the second try" in capfd.readouterr().out
+    assert checks.run([check("1", ("--last-failed",))]) == 1
+    assert checks.run([check("1", None)]) == 1
+    assert "second try" not in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(("failed", "exit_code", "again"), [(1, 1, True), (3, 1, True), (4, 1, False), (1, 2, False)])
+def test_only_a_few_failed_tests_are_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failed: int, exit_code: int, again: bool
+) -> None:
+    cache = tmp_path / "lastfailed"
+    cache.write_text(json.dumps(dict.fromkeys(map(str, range(failed)), True)))
+    monkeypatch.setattr(checks, "_LAST_FAILED", cache)
+    assert checks._few_tests_again(exit_code) == (("--last-failed",) if again else None)
+
+
+def test_a_check_that_hangs_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
+    script = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"
+    check = checks.Check("tests", (sys.executable, "-c", script), tmp_path, dict(os.environ))
+    assert checks.run([check], limit_s=1.0) == 1
