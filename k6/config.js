@@ -2,7 +2,7 @@
 
 import { SharedArray } from 'k6/data';
 
-import { afterwards, most, seconds, stages } from './shapes.js';
+import { afterwards, most, roomsFor, seconds, stages } from './shapes.js';
 
 // Where the platform is: one address or several, separated by commas, among which users choose.
 const urls = (__ENV.HEADRACE_URL || 'http://127.0.0.1:8080').split(',').map((url) => url.replace(/\/+$/, ''));
@@ -35,7 +35,7 @@ export const config = {
   users: most(plan),
   // How much is said and done, against the profiles in users/.
   activity: number('HEADRACE_ACTIVITY', 1),
-  rooms: Math.round(number('HEADRACE_ROOMS', 1)),
+  rooms: roomsFor(shape, most(plan), Math.round(number('HEADRACE_ROOMS', 1))),
   seed: __ENV.HEADRACE_SEED || '1',
   // Share of visits after which everything that came is compared with the room's log.
   audit: Number(__ENV.HEADRACE_AUDIT || '0.25'),

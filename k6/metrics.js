@@ -1,13 +1,17 @@
 // What is measured. Times are in ms.
 
+import exec from 'k6/execution';
 import { Counter, Rate, Trend } from 'k6/metrics';
+
+import { config } from './config.js';
+import { stageAt } from './shapes.js';
 
 // From when the sender wanted to send (not from when it got to it) to when the frame was read off the receiver's socket:
 // waiting for a connection, an earlier acknowledgement or this program itself counts. Live deliveries only; what a
 // resume brings again is `caughtUp`.
-export const messageLatency = new Trend('headrace_message_latency', true);
+const messageLatency = new Trend('headrace_message_latency', true);
 // The same, of what was sent after the worst of a spike or recovery was over.
-export const messageLatencyAfterwards = new Trend('headrace_message_latency_afterwards', true);
+const messageLatencyAfterwards = new Trend('headrace_message_latency_afterwards', true);
 // From when the server appended the event (its offset) to the same end: the platform's own part.
 export const deliveryLatency = new Trend('headrace_delivery_latency', true);
 // From the first attempt to send until the acknowledgement.
@@ -37,13 +41,36 @@ export const misordered = new Counter('headrace_misordered');
 // Of everything that was asked of the platform, what was refused or not answered in time.
 const errors = new Rate('headrace_errors');
 
+// The same two by stage of the shape, so that a report can say at how many users it was no longer as promised.
+const stages = config.plan.map((_, number) => ({
+  latency: new Trend(`headrace_stage_${number}_latency`, true),
+  errors: new Rate(`headrace_stage_${number}_errors`),
+}));
+
+function stage(at) {
+  return stages[stageAt(config.plan, (at - exec.scenario.startTime) / 1000)];
+}
+
+// In ms since 1970: when somebody wanted to send, and when it was there.
+export function measured(intended, at, afterwards) {
+  messageLatency.add(at - intended);
+  stage(intended).latency.add(at - intended);
+  if (intended >= afterwards) messageLatencyAfterwards.add(at - intended);
+}
+
+function asked(wrong) {
+  errors.add(wrong);
+  // Set-up belongs to no stage.
+  if (exec.vu.idInTest > 0) stage(Date.now()).errors.add(wrong);
+}
+
 export function succeeded() {
-  errors.add(false);
+  asked(false);
 }
 
 // What went wrong also goes to k6's log, from which the runner counts it: a summary has no room for reasons.
 export function failed(what) {
-  errors.add(true);
+  asked(true);
   console.warn(`problem: ${what}`);
 }
 

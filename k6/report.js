@@ -13,6 +13,7 @@ const COUNTS = [
   'visits', 'visits_cut_off', 'reconnects', 'sent', 'gifts', 'reacted', 'typed', 'delivered', 'caught_up',
   'ephemeral_frames', 'gaps', 'audited_events', 'lost', 'duplicated', 'misordered',
 ];
+const STAGES = ['', 'users at most', 'from s', 'for s', 'deliveries', 'P50 ms', 'P95 ms', 'P99 ms', 'errors'];
 const STATS = { p50: 'med', p90: 'p(90)', p95: 'p(95)', p99: 'p(99)', max: 'max', count: 'count' };
 
 export function render(config, data) {
@@ -22,6 +23,33 @@ export function render(config, data) {
     [`${config.results}/report.html`]: page(summary),
     stdout: `${lines(summary).join('\n')}\n`,
   };
+}
+
+// What is promised of latency and errors, for the question at how many users it is no longer kept.
+const PROMISED = { p95: 100, p99: 250, errors: 0.01 };
+
+// Each stage with what was sent and asked in it; `kept` is null where nothing was.
+export function byStage(plan, values) {
+  let from = 0;
+  let before = 0;
+  return plan.map(({ seconds, users }, number) => {
+    const { med, 'p(95)': p95, 'p(99)': p99, count = 0 } = values(`headrace_stage_${number}_latency`);
+    const { rate: errors = 0 } = values(`headrace_stage_${number}_errors`);
+    const begin = from;
+    from += seconds;
+    // At most: what breaks while users leave breaks under those who are still there.
+    const most = Math.max(before, users);
+    before = users;
+    const kept = p95 < PROMISED.p95 && p99 < PROMISED.p99 && errors < PROMISED.errors;
+    const latency = count ? { p50_ms: round(med), p95_ms: round(p95), p99_ms: round(p99) } : {};
+    return { from_s: begin, seconds, users: most, deliveries: count, ...latency, error_rate: errors, kept: count ? kept : null };
+  });
+}
+
+// The users of the first stage in which it was not kept; null if it always was.
+export function breakingPoint(stages) {
+  const broken = stages.find(({ kept }) => kept === false);
+  return broken ? broken.users : null;
 }
 
 export function summarize(config, data) {
@@ -35,6 +63,7 @@ export function summarize(config, data) {
   for (const [metric, { thresholds }] of Object.entries(data.metrics)) {
     for (const [expression, { ok }] of Object.entries(thresholds || {})) judged.push({ metric, expression, ok });
   }
+  const stages = byStage(config.plan, values);
   return {
     shape: config.shape,
     scale: config.scale,
@@ -51,6 +80,8 @@ export function summarize(config, data) {
     operations: (values('headrace_errors').passes || 0) + (values('headrace_errors').fails || 0),
     checks: checks(data.root_group),
     latency,
+    stages,
+    breaking_point_users: breakingPoint(stages),
     thresholds: judged,
     passed: judged.every(({ ok }) => ok),
   };
@@ -80,6 +111,7 @@ function lines(summary) {
     `  ${'ms'.padEnd(34)}${Object.keys(STATS).map((key) => pad(key, 9)).join('')}`,
     ...rows,
     `  ${Object.entries(summary.counts).map(([name, count]) => `${name} ${count}`).join(', ')}`,
+    `  breaks at ${summary.breaking_point_users === null ? 'no' : summary.breaking_point_users} users of these stages`,
     `  errors ${(100 * summary.error_rate).toFixed(3)} % of ${summary.operations} operations`,
     ...summary.thresholds.map(({ metric, expression, ok }) => `  ${ok ? '✓' : '✗'} ${metric} ${expression}`),
   ];
@@ -99,6 +131,12 @@ function page(summary) {
   );
   const counts = Object.entries(summary.counts).map(([name, count]) => `<tr>${cell(name)}${cell(count)}</tr>`);
   const checked = summary.checks.map(({ name, passes, fails }) => `<tr>${cell(name)}${cell(passes)}${cell(fails)}</tr>`);
+  const staged = summary.stages.map((stage) => {
+    const percent = stage.deliveries ? `${(100 * stage.error_rate).toFixed(2)} %` : null;
+    const { from_s, seconds, users, deliveries, p50_ms = null, p95_ms = null, p99_ms = null, kept } = stage;
+    const cells = [users, from_s, seconds, deliveries, p50_ms, p95_ms, p99_ms, percent].map(cell).join('');
+    return `<tr class="${kept === false ? 'no' : 'ok'}">${cell(kept === null ? null : kept ? 'kept' : 'broken')}${cells}</tr>`;
+  });
   return `<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Load test: ${escaped(summary.shape)}</title>
 <style>
@@ -115,6 +153,7 @@ errors ${(100 * summary.error_rate).toFixed(3)} % of ${summary.operations} opera
 <a href="dashboard.html">Over time</a></p>
 <h2>Thresholds</h2>${table(['', 'metric', 'threshold'], judged)}
 <h2>Latency, ms</h2>${table(['', ...Object.keys(STATS)], latencies)}
+<h2>Stages</h2>${table(STAGES, staged)}
 <h2>Checks</h2>${table(['check', 'passes', 'fails'], checked)}
 <h2>Counts</h2>${table(['what', 'count'], counts)}
 </html>

@@ -6,12 +6,15 @@ const FULL = {
   progressive: [
     [20, 100], [40, 100], [20, 250], [40, 250], [20, 500], [40, 500], [20, 750], [40, 750], [20, 1000], [60, 1000], [20, 0],
   ],
-  // An ordinary evening.
-  sustained: [[60, 700], [600, 700], [30, 0]],
-  // A raid: everybody at once, and away again.
-  spike: [[20, 100], [40, 100], [10, 1000], [60, 1000], [10, 100], [60, 100], [10, 0]],
-  // Up to a room's capacity, beyond what it is planned for.
-  stress: [[30, 500], [60, 500], [30, 1000], [60, 1000], [30, 1250], [60, 1250], [30, 1500], [90, 1500], [30, 0]],
+  // A whole evening's worth of growing.
+  sustained: [[60, 1000], [1800, 1000], [30, 0]],
+  // A raid: a full room within a minute, and away again.
+  spike: [[60, 1500], [60, 1500], [30, 100], [60, 100], [10, 0]],
+  // Beyond what is planned for, until it breaks; then what was well at first must be well again.
+  stress: [
+    [30, 500], [60, 500], [30, 1000], [60, 1000], [30, 1500], [60, 1500], [30, 2000], [60, 2000], [30, 2500], [60, 2500],
+    [30, 500], [60, 500], [30, 0],
+  ],
   // Full load, in the middle of which the runner kills a function process, hardly any, full load again.
   recovery: [[30, 800], [60, 800], [10, 100], [40, 100], [20, 800], [60, 800], [20, 0]],
   // For CI: proves that the tests work, not how fast anything is.
@@ -19,7 +22,10 @@ const FULL = {
 };
 
 // The stage, counted from 0, in which all must be as good again as it was before the worst was over.
-const AFTERWARDS = { spike: 5, recovery: 5 };
+const AFTERWARDS = { spike: 3, stress: 11, recovery: 5 };
+
+// People who fit into a room and still leave some of its 1,500 places, since users choose their room by lot.
+const PER_ROOM = 1300;
 
 // The smoke size is the same everywhere, or it would prove something else each time.
 const FIXED = new Set(['smoke']);
@@ -54,6 +60,21 @@ export function afterwards(name, list) {
 
 export function most(list) {
   return Math.max(...list.map((stage) => stage.users));
+}
+
+// How many rooms it takes: one for all users if it holds them, which is the hardest case.
+export function roomsFor(name, users, wanted) {
+  return name === 'stress' ? Math.max(wanted, Math.ceil(users / PER_ROOM)) : wanted;
+}
+
+// The number, from 0, of the stage that is on `at` seconds after the start.
+export function stageAt(list, at) {
+  let end = 0;
+  for (let number = 0; number < list.length; number++) {
+    end += list[number].seconds;
+    if (at < end) return number;
+  }
+  return list.length - 1;
 }
 
 // When a visit must end that is going on or begins at `at` (seconds since the start): {falling, first, last}. k6 takes

@@ -223,14 +223,9 @@ export class Visit {
     const stamp = stampIn(reader.bytes, first, end);
     if (stamp) {
       this._ledger.message(stamp[0], stamp[1]);
-      if (live) this._measure(stamp[2], at);
+      if (live) metrics.measured(stamp[2], at, this._afterwards);
     }
     return 4;
-  }
-
-  _measure(intended, at) {
-    metrics.messageLatency.add(at - intended);
-    if (intended >= this._afterwards) metrics.messageLatencyAfterwards.add(at - intended);
   }
 
   frameEnd() {

@@ -373,6 +373,7 @@ def figures(summary: Mapping[str, Any]) -> dict[str, Any]:
         "p50_ms": latency["p50"],
         "p95_ms": latency["p95"],
         "p99_ms": latency["p99"],
+        "breaking_point_users": summary["breaking_point_users"],
         "error_rate": summary["error_rate"],
         "faults": summary["faults"],
         "stalled": summary["stalled"],

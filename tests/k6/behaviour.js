@@ -4,7 +4,8 @@ import { Ledger } from '../../k6/client/ledger.js';
 import { Outgoing } from '../../k6/client/outgoing.js';
 import { apportion, PROFILES } from '../../k6/mix.js';
 import { Random } from '../../k6/random.js';
-import { afterwards, GRACE_S, most, NAMES, nextFall, seconds, stages } from '../../k6/shapes.js';
+import { breakingPoint, byStage } from '../../k6/report.js';
+import { afterwards, GRACE_S, most, NAMES, nextFall, roomsFor, seconds, stageAt, stages } from '../../k6/shapes.js';
 import { claim, equal, refuses } from './claims.js';
 
 export { handleSummary, options } from './claims.js';
@@ -190,6 +191,33 @@ function load() {
     equal(NAMES.slice(0, 5), ['progressive', 'sustained', 'spike', 'stress', 'recovery']);
     refuses(() => stages('flat', { scale: 1, pace: 1 }));
   });
+  claim('the shapes are those that were promised', () => {
+    const full = (name) => stages(name, { scale: 1, pace: 1 });
+    equal([most(full('progressive')), most(full('sustained')), most(full('spike'))], [1000, 1000, 1500]);
+    equal([full('sustained')[1], full('spike')[0]], [{ seconds: 1800, users: 1000 }, { seconds: 60, users: 1500 }]);
+  });
+  claim('more users than a room holds have more rooms', () => {
+    equal([roomsFor('stress', 1000, 1), roomsFor('stress', 2500, 1), roomsFor('stress', 2500, 5)], [1, 2, 5]);
+    equal(roomsFor('spike', 1500, 1), 1);
+  });
+  claim('each second is in one stage', () => {
+    const plan = stages('spike', { scale: 1, pace: 1 });
+    equal([0, 59.9, 60, 149, 150, 1e6].map((at) => stageAt(plan, at)), [0, 0, 1, 2, 3, 4]);
+  });
+  claim('the breaking point is where the first promise is broken, and a stage without deliveries keeps none', () => {
+    const plan = [[10, 100], [10, 200], [10, 300], [10, 0]].map(([seconds, users]) => ({ seconds, users }));
+    const good = { med: 5, 'p(95)': 20, 'p(99)': 40, count: 9 };
+    const found = (latencies, errors = {}) => byStage(plan, (name) => {
+      const [, number, what] = /stage_(\d+)_(\w+)/.exec(name);
+      return (what === 'latency' ? latencies[number] : { rate: errors[number] || 0 }) || {};
+    });
+    equal(breakingPoint(found([good, good, good])), null);
+    equal(found([good, good, good]).map(({ kept }) => kept), [true, true, true, null]);
+    equal(breakingPoint(found([good, { ...good, 'p(95)': 100 }, good])), 200);
+    equal(breakingPoint(found([good, good, { ...good, 'p(99)': 250 }])), 300);
+    equal(breakingPoint(found([good, good, good], { 1: 0.01 })), 200);
+    equal(found([good])[0].from_s + found([good])[2].from_s, 20);
+  });
   claim('the smoke size is the same at every scale, and short', () => {
     const smoke = stages('smoke', { scale: 0.01, pace: 9 });
     equal([most(smoke), seconds(smoke)], [25, 20]);
@@ -205,7 +233,7 @@ function load() {
     }
   });
   claim('after a spike and after a recovery there is a stage in which all must be well again', () => {
-    for (const name of ['spike', 'recovery']) {
+    for (const name of ['spike', 'stress', 'recovery']) {
       const plan = stages(name, { scale: 1, pace: 1 });
       const at = afterwards(name, plan);
       equal([at > 0, at < seconds(plan) - 30], [true, true], name);

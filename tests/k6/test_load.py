@@ -40,6 +40,9 @@ async def test_a_smoke_run_of_all_five_kinds_of_users_finds_no_loss_no_duplicate
     supports = summary["supports"]
     assert [counts["gifts"] > 0, counts["reacted"] > 0] == [supports["gift"], supports["react"]]
     assert figures(summary)["passed"]
+    # Every delivery that was timed belongs to one stage.
+    assert sum(stage["deliveries"] for stage in summary["stages"]) == summary["latency"]["message_ms"]["count"]
+    assert [stage["users"] for stage in summary["stages"]] == [25, 25, 25]
     for page in ("report.html", "dashboard.html"):
         text = (tmp_path / page).read_text(encoding="utf-8")
         assert not re.search(r"""<(?:script|link|img)[^>]+(?:src|href)=["']?https?://""", text), page
@@ -60,7 +63,7 @@ async def test_the_script_itself_refuses_another_machine_as_well(tmp_path: Path)
 @pytest.mark.parametrize("shape", SHAPES)
 async def test_each_shape_can_be_read_by_k6_and_has_its_users(shape: str) -> None:
     found = await describe(Plan(shape=shape, scale=0.1))
-    users = {"progressive": 100, "sustained": 70, "spike": 100, "stress": 150, "recovery": 80, "smoke": 25}
+    users = {"progressive": 100, "sustained": 100, "spike": 150, "stress": 250, "recovery": 80, "smoke": 25}
     assert found["users"] == users[shape]
     assert found["seconds"] >= 20
 
