@@ -16,7 +16,10 @@ from tests.support import mongodb as support
 
 @pytest.fixture(autouse=True)
 def _plain_scheduling() -> None:
-    """Real-time scheduling that a library leaves behind would starve Valkey and browsers under all later tests."""
+    """SVT-AV1, which tests of recordings encode with, puts its whole process under SCHED_FIFO when it runs as root.
+
+    Left so, everything that later tests start would inherit it, and starve what was started before.
+    """
     if hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
