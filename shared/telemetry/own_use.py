@@ -1,11 +1,13 @@
-"""How much of what it may use a process uses: of processor and memory, each as a share of its own limit.
+"""How much a process uses: of processor and memory, each as a share of its own limit, and tasks of its event loop.
 
 Shares, because processes of different sizes stand in one drawing and under one alarm, and CloudWatch cannot divide by
 process. They are worked out when somebody asks, on the thread that answers.
 """
 
+import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -23,12 +25,16 @@ _WINDOW_S = 60.0
 
 
 def measure(registry: CollectorRegistry, *, cores: float = 0.0) -> None:
-    """Add the process' shares to a registry, once. `cores` is what it may use; 0: what its container's limit says."""
+    """Add the process' shares and the tasks of the event loop that runs, if one does, to a registry, once.
+
+    `cores` is what it may use; 0: what its container's limit says.
+    """
     limit = memory_limit()
     processor = ProcessorShare(cores or cpu_limit())
     gauge(process.MEMORY_LIMIT, registry).set(limit)
     gauge(process.CPU_USED, registry).set_function(processor)
     gauge(process.MEMORY_USED, registry).set_function(lambda: memory_share(limit))
+    gauge(process.TASKS, registry).set_function(_counting_tasks())
 
 
 class ProcessorShare:
@@ -46,6 +52,14 @@ class ProcessorShare:
             self._asked.popleft()
         since, before = self._asked[0]
         return (used - before) / max(now - since, 1e-3) / self._cores
+
+
+def _counting_tasks() -> Callable[[], int]:
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return lambda: 0
+    return lambda: len(asyncio.all_tasks(loop))
 
 
 def memory_share(limit: int) -> float:

@@ -29,6 +29,12 @@ DRAINING = Metric(
     help="1 while this process lets its clients move before it stops",
     question="Is a drop of connections a deployment or an accident?",
 )
+TASKS = Metric(
+    name="headrace_event_loop_tasks",
+    kind="gauge",
+    help="Tasks of the event loop that have not ended",
+    question="Is something begun again and again that never ends?",
+)
 
 CPU_SECONDS = Metric(
     name="process_cpu_seconds_total",
@@ -46,7 +52,7 @@ RESIDENT_MEMORY = Metric(
 )
 _GENERATION = Label("generation", "of the garbage collector", ("0", "1", "2"))
 
-OURS = (MEMORY_LIMIT, CPU_USED, MEMORY_USED, DRAINING)
+OURS = (MEMORY_LIMIT, CPU_USED, MEMORY_USED, DRAINING, TASKS)
 INTERPRETER = (
     CPU_SECONDS,
     RESIDENT_MEMORY,

@@ -1,0 +1,1 @@
+"""Hours of steady load, after which nothing may have grown."""

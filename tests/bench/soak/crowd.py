@@ -1,0 +1,94 @@
+"""Steady load: so many rooms at any time, each for a while with people who talk, then ended and another one opened."""
+
+import asyncio
+import random
+from collections import Counter
+from contextlib import suppress
+from typing import Final
+
+import httpx
+import msgspec
+from websockets.exceptions import WebSocketException
+
+from shared.stack.stack import LocalStack
+from tests.support.room_client import Person, RoomClient, joined
+
+_AGAIN_S: Final = 1.0
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """How much: rooms at a time, people in each, messages a second of each, and a room's mean life in seconds."""
+
+    rooms: int
+    people: int
+    per_second: float
+    room_s: float
+    seed: int = 1
+
+
+class Crowd:
+    """Keeps the load up while `run` is awaited. `done` counts what happened, `wrong` what should not have."""
+
+    def __init__(self, stack: LocalStack, plan: Plan) -> None:
+        self.done: Counter[str] = Counter()
+        self.wrong: Counter[str] = Counter()
+        self._stack = stack
+        self._plan = plan
+        self._random = random.Random(plan.seed)
+        self._persons = 0
+
+    async def run(self, http: httpx.AsyncClient) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(self._plan.rooms):
+                tasks.create_task(self._rooms(http))
+
+    async def _rooms(self, http: httpx.AsyncClient) -> None:
+        while True:
+            try:
+                await self._room(http)
+            except* (AssertionError, httpx.HTTPError, OSError, TimeoutError, WebSocketException) as errors:
+                for error in errors.exceptions:
+                    self.wrong[f"{type(error).__name__}: {error}"[:200]] += 1
+                await asyncio.sleep(_AGAIN_S)
+
+    async def _room(self, http: httpx.AsyncClient) -> None:
+        # Nobody may make many rooms: each has an owner of its own, at an address of their own.
+        owner = await self._person(http)
+        room, token = await owner.create_room("Soak")
+        self.done["rooms_opened"] += 1
+        lives_s = self._random.expovariate(1 / self._plan.room_s)
+        # A plain gather would leave people behind in a room where one of them failed.
+        async with asyncio.TaskGroup() as people:
+            people.create_task(self._attend(room, token, lives_s))
+            for _ in range(self._plan.people - 1):
+                visitor = await self._person(http)
+                people.create_task(self._attend(room, await visitor.room_token(room), lives_s))
+        ended = await http.delete(f"/v1/rooms/{room}", headers=owner.headers)
+        assert ended.status_code in {200, 204}, ended.text
+        self.done["rooms_closed"] += 1
+
+    async def _person(self, http: httpx.AsyncClient) -> Person:
+        self._persons += 1
+        address = f"198.18.{self._persons >> 8 & 255}.{self._persons & 255}"  # RFC 2544's network for benchmarks
+        body, headers = {"name": f"Guest {self._persons}"}, {"x-forwarded-for": address}
+        response = await http.post("/v1/guests", json=body, headers=headers)
+        assert response.status_code == 201, response.text
+        self.done["guests"] += 1
+        return Person(http, response.json()["token"], response.json()["participant"]["id"])
+
+    async def _attend(self, room: str, token: str, seconds: float) -> None:
+        async with joined(self._stack.url, room, token) as client:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    while True:
+                        await asyncio.sleep(self._random.expovariate(self._plan.per_second))
+                        await client.say(f"message {self.done['messages']}")
+                        self.done["messages"] += 1
+            self._account(client)
+
+    def _account(self, client: RoomClient) -> None:
+        offsets = [offset for offset, _ in client.events]
+        self.done["deliveries"] += len(offsets)
+        if offsets != sorted(set(offsets)):
+            self.wrong["doubled or out of order"] += 1
