@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from redis.exceptions import RedisError
 from structlog import get_logger
@@ -41,6 +41,8 @@ _BAD_FRAMES = frozenset({ErrorCode.MALFORMED, ErrorCode.KIND_UNKNOWN, ErrorCode.
 _OFFENCES = _BAD_FRAMES | {ErrorCode.RATE_LIMITED, ErrorCode.FORBIDDEN}
 
 log = get_logger(__name__)
+
+T = TypeVar("T")
 
 
 class _Closed(Exception):  # noqa: N818 - not an error: the end of a conversation
@@ -249,6 +251,8 @@ class Connection:
             self._count(ProtocolError(ErrorCode.JOIN_EXPECTED, "the first frame must be a join"))
 
     async def _admit(self, join: m.Join, deadline: asyncio.Timeout) -> tuple[Claims, Membership]:
+        # Before the token is looked at: whoever tries one after the other is held off as well.
+        await self._received(self._context.reception.come_from(self._address))
         try:
             claims = self._context.tokens.verify(join.token, audience=AUDIENCE_ROOM)
         except TokenError as error:
@@ -274,21 +278,13 @@ class Connection:
         )
         reception, room = self._context.reception, self._room
         holder = Holder(claims.sub, claims.tier)
-        try:
-            await reception.come_from(self._address)
-            await reception.open(room, holder, self.id, resumes=join.epoch is not None)
-            self.holder = holder
-            # Who waits for somebody's decision may wait.
-            viewers = await reception.seat(room, self.seat, self, lambda: deadline.reschedule(None))
-            membership, position = await self._context.hub.join(room, self.outbox, epoch=join.epoch, offset=join.offset)
-        except Turned as turned:
-            if turned.limit:
-                metrics.LIMITS_REFUSED.labels(turned.limit).inc()
-            raise self._refused_join(turned.code, str(turned), turned.close, turned.retry_after_ms) from None
-        except (RedisError, OSError) as error:
-            log.warning("join_failed", error=type(error).__name__)
-            problem = "the room cannot be reached at the moment"
-            raise self._refused_join(ErrorCode.UNAVAILABLE, problem, CloseCode.TRY_AGAIN, RETRY_AFTER_MS) from None
+        await self._received(reception.open(room, holder, self.id, resumes=join.epoch is not None))
+        self.holder = holder
+        # Who waits for somebody's decision may wait.
+        viewers = await self._received(reception.seat(room, self.seat, self, lambda: deadline.reschedule(None)))
+        membership, position = await self._received(
+            self._context.hub.join(room, self.outbox, epoch=join.epoch, offset=join.offset)
+        )
         self.put(
             m.Welcome(
                 connection=self.id,
@@ -311,6 +307,19 @@ class Connection:
         metrics.JOINS.labels("resumed" if join.epoch else "fresh").inc()
         log.info("joined", room=room, participant=claims.sub, resumed=join.epoch is not None)
         return membership
+
+    async def _received(self, step: Awaitable[T]) -> T:
+        """Await a step of letting this connection in; a refusal is told and closes it."""
+        try:
+            return await step
+        except Turned as turned:
+            if turned.limit:
+                metrics.LIMITS_REFUSED.labels(turned.limit).inc()
+            raise self._refused_join(turned.code, str(turned), turned.close, turned.retry_after_ms) from None
+        except (RedisError, OSError) as error:
+            log.warning("join_failed", error=type(error).__name__)
+            problem = "the room cannot be reached at the moment"
+            raise self._refused_join(ErrorCode.UNAVAILABLE, problem, CloseCode.TRY_AGAIN, RETRY_AFTER_MS) from None
 
     async def idle(self, woken: Awaitable[object]) -> None:
         """Answer pings while waiting at the door, until `woken` is done or timed out."""
