@@ -47,6 +47,11 @@ export const config = {
   machine: __ENV.HEADRACE_MACHINE || '',
 };
 
+// Rooms that are live, which the runner has made and publishes to: [{id, owner}, …], none if it does not.
+export const liveRooms = new SharedArray('live rooms', () =>
+  __ENV.HEADRACE_LIVE_ROOMS ? JSON.parse(open(__ENV.HEADRACE_LIVE_ROOMS)) : [],
+);
+
 // Identity tokens that the runner has signed, because nobody becomes premium over HTTP yet: {premium: [token, …], …}.
 // Without them everybody is a guest and keeps to a viewer's limits.
 const issued = {};

@@ -4,7 +4,7 @@
 import { becomeGuest, createRoom } from './client/api.js';
 import { probe } from './client/probe.js';
 import { attend } from './client/user.js';
-import { config } from './config.js';
+import { config, liveRooms } from './config.js';
 import { apportion, PROFILES } from './mix.js';
 import { render } from './report.js';
 import { GRACE_S } from './shapes.js';
@@ -46,12 +46,13 @@ export const options = {
 // The rooms, each with the identity of its owner, and what the server can do.
 export async function setup() {
   const base = config.urls[0];
-  const rooms = [];
-  for (let i = 0; i < config.rooms; i++) {
+  const rooms = [...liveRooms];
+  const quality = rooms.length > 0;
+  for (let i = rooms.length; i < config.rooms; i++) {
     const owner = becomeGuest(base, `Streamer ${i + 1}`);
     rooms.push({ id: createRoom(base, owner, `Load test ${i + 1}`), owner });
   }
-  return { rooms, supports: await probe(base, config.extras) };
+  return { rooms, supports: { ...(await probe(base, config.extras)), quality } };
 }
 
 export const regular = (data) => attend(PROFILES.regular, data);

@@ -20,6 +20,8 @@ export const acknowledgeLatency = new Trend('headrace_acknowledge_latency', true
 export const joinLatency = new Trend('headrace_join_latency', true);
 // How late this program itself was to send: what it waits for a processor, not for the platform.
 export const generatorLateness = new Trend('headrace_generator_lateness', true);
+// From asking for the stream until the wish about its quality is granted: two requests that reach an SFU worker.
+export const qualityLatency = new Trend('headrace_quality_latency', true);
 export const pingLatency = new Trend('headrace_ping_latency', true);
 
 export const visits = new Counter('headrace_visits');
@@ -29,6 +31,7 @@ export const sent = new Counter('headrace_sent');
 export const delivered = new Counter('headrace_delivered');
 export const caughtUp = new Counter('headrace_caught_up');
 export const gifts = new Counter('headrace_gifts');
+export const qualities = new Counter('headrace_qualities');
 export const reacted = new Counter('headrace_reacted');
 export const typed = new Counter('headrace_typed');
 export const ephemeral = new Counter('headrace_ephemeral_frames');

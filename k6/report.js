@@ -6,11 +6,12 @@ const LATENCIES = [
   ['headrace_delivery_latency', 'delivery, appended to delivered'],
   ['headrace_acknowledge_latency', 'acknowledgement'],
   ['headrace_join_latency', 'join'],
+  ['headrace_quality_latency', 'quality, asked for to granted'],
   ['headrace_ping_latency', 'ping'],
   ['headrace_generator_lateness', 'how late k6 itself was to send'],
 ];
 const COUNTS = [
-  'visits', 'visits_cut_off', 'reconnects', 'sent', 'gifts', 'reacted', 'typed', 'delivered', 'caught_up',
+  'visits', 'visits_cut_off', 'reconnects', 'sent', 'gifts', 'qualities', 'reacted', 'typed', 'delivered', 'caught_up',
   'ephemeral_frames', 'gaps', 'audited_events', 'lost', 'duplicated', 'misordered',
 ];
 const STAGES = ['', 'users at most', 'from s', 'for s', 'deliveries', 'P50 ms', 'P95 ms', 'P99 ms', 'errors'];

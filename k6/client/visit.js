@@ -12,6 +12,7 @@ import { enterRoom, socketUrl } from './api.js';
 import { readLog } from './audit.js';
 import { Ledger } from './ledger.js';
 import { Link, LOST } from './link.js';
+import { Wishes } from './wish.js';
 
 const ACKNOWLEDGED_WITHIN_MS = 10_000;
 const REJOINED_WITHIN_MS = 10_000;
@@ -35,6 +36,7 @@ export class Visit {
     this._afterwards = startedAt + config.afterwards * 1000;
     this._endsAt = endsAt;
     this._ledger = new Ledger();
+    this._wishes = new Wishes(random);
     this._timers = new Set();
     this._own = [];
     this._liveFrom = 0;
@@ -54,11 +56,13 @@ export class Visit {
     this._every(this._profile.chatMean, 1000 / this._profile.messagesPerSecond, (at) => this._say(at), true);
     if (this._supports.react) this._every(this._profile.reactMean, 500, () => this._react());
     if (this._supports.gift) this._every(this._profile.giftMean, 1000, (at) => this._give(at));
+    if (this._supports.quality) this._every(this._profile.qualityMean, 3000, () => this._wishes.ask(this._link));
     this._every(this._profile.dropMean, 2000, () => this._drop());
     this._later(Math.max(0, this._endsAt - Date.now()), () => this._leave());
     const outcome = await finished;
     this._over = true;
     for (const timer of this._timers) clearTimeout(timer);
+    this._wishes.interrupted();
     this._link.close();
     await this._conclude(outcome);
   }
@@ -153,6 +157,7 @@ export class Visit {
   _refused(message) {
     const head = this._user.outgoing.head;
     metrics.failed(`error ${message.code}`);
+    this._wishes.refused(message);
     if (!head || message.reference !== head.id) return;
     this._cancel(this._acknowledgement);
     if (!MAY_RETRY.has(message.code)) {
@@ -197,6 +202,8 @@ export class Visit {
 
   message(message) {
     if (message.type === 'sent') this._sent(message);
+    else if (message.type === 'offer') this._wishes.offered(message);
+    else if (message.type === 'done') this._wishes.done(message);
     else if (message.type === 'error') {
       if (this._link.joined) this._refused(message);
       else this._refusal = message;
@@ -242,6 +249,7 @@ export class Visit {
 
   closed(code) {
     if (this._over) return;
+    this._wishes.interrupted();
     this._user.outgoing.interrupted();
     this._cancel(this._acknowledgement);
     const refusal = this._refusal;

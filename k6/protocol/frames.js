@@ -9,9 +9,12 @@ export const CLIENT = {
   join: [1, 'token', 'epoch', 'offset'],
   ping: [2, 'nonce'],
   chat: [3, 'message_id', 'text'],
+  subscribe: [5, 'request', 'instead_of'],
+  hangup: [7, 'request', 'session'],
   react: [10, 'reaction', 'count'],
   typing: [11],
   gift: [12, 'key', 'gift', 'quantity'],
+  quality: [18, 'request', 'session', 'mode', 'layer'],
 };
 
 export const SERVER = {
@@ -21,7 +24,9 @@ export const SERVER = {
   36: ['sent', 'message_id', 'offset'],
   37: ['gap', 'reason', 'epoch', 'offset'],
   38: ['error', 'code', 'message', 'reference', 'retry_after_ms'],
+  39: ['offer', 'request', 'session', 'sdp'],
   41: ['viewers', 'count'],
+  42: ['done', 'request'],
   43: ['move', 'delay_ms'],
   44: ['reactions', 'reactions'],
   45: ['typing_notice', 'names', 'count'],

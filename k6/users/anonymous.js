@@ -13,5 +13,6 @@ export const profile = {
   reactMean: 25,
   reactBurst: 2,
   giftMean: null,
+  qualityMean: null,
   dropMean: 60,
 };

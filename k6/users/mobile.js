@@ -13,5 +13,6 @@ export const profile = {
   reactMean: 10,
   reactBurst: 5,
   giftMean: null,
+  qualityMean: null,
   dropMean: 10,
 };

@@ -1,4 +1,5 @@
-// A premium viewer: stays longer, talks more, reacts in bursts, and sends gifts.
+// A premium viewer: stays longer, talks more, reacts in bursts, sends gifts, and is particular
+// about the picture.
 
 export const profile = {
   kind: 'premium',
@@ -13,5 +14,6 @@ export const profile = {
   reactMean: 8,
   reactBurst: 10,
   giftMean: 30,
+  qualityMean: 20,
   dropMean: 180,
 };

@@ -13,5 +13,6 @@ export const profile = {
   reactMean: 15,
   reactBurst: 3,
   giftMean: null,
+  qualityMean: null,
   dropMean: 120,
 };

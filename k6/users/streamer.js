@@ -14,5 +14,6 @@ export const profile = {
   reactMean: null,
   reactBurst: 0,
   giftMean: null,
+  qualityMean: null,
   dropMean: 300,
 };

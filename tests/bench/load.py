@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -28,6 +28,7 @@ from shared.stack.errors import StackError
 from shared.stack.paths import shown
 from shared.stack.stack import LocalStack
 from tests.bench import machine
+from tests.bench.load_stream import live_rooms
 
 SCRIPT: Final = paths.ROOT / "k6" / "main.js"
 K6: Final = Path(sys.executable).with_name("k6")
@@ -38,7 +39,7 @@ LONGEST_S: Final = 3600.0
 AROUND_S: Final = 75.0
 CUT_S: Final = 30.0
 _THRESHOLDS_BROKEN: Final = 99  # k6's exit code for it
-_MEMBERS: Final = ("function", "valkey", "mongod", "balancer")
+_MEMBERS: Final = ("function", "worker", "valkey", "mongod", "balancer")
 
 
 class LoadError(Exception):
@@ -61,11 +62,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """Where to. `jwt_keys` signs identities of premium, streamer and anonymous users; without it all are guests."""
+    """Where to. With `media` its rooms are made live, which takes SFU workers.
+
+    `jwt_keys` signs identities of premium, streamer and anonymous users; without it all are guests.
+    """
 
     urls: tuple[str, ...]
     jwt_keys: str = ""
     stack: LocalStack | None = None
+    media: bool = False
 
 
 def loopback(url: str) -> str:
@@ -95,9 +100,14 @@ async def run(plan: Plan, target: Target, results: Path) -> dict[str, Any]:
     if shape["seconds"] > LONGEST_S:
         raise LoadError(f"{shape['seconds']} s are more than {LONGEST_S:.0f}: choose a smaller pace")
     _make_empty(results)
-    with tempfile.TemporaryDirectory() as folder:
-        identities = write_identities(Path(folder), target.jwt_keys, users=int(shape["users"]))
+    async with AsyncExitStack() as until_over:
+        folder = Path(until_over.enter_context(tempfile.TemporaryDirectory()))
+        identities = write_identities(folder, target.jwt_keys, users=int(shape["users"]))
         environ = _environ(plan, target, results, identities)
+        if target.media:
+            rooms = await until_over.enter_async_context(live_rooms(target.urls[0], plan.rooms))
+            (folder / "rooms.json").write_text(json.dumps(rooms), encoding="utf-8")
+            environ["HEADRACE_LIVE_ROOMS"] = str(folder / "rooms.json")
         log = results / "k6.log"
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
@@ -207,7 +217,7 @@ async def _sample(k6: int, stack: LocalStack | None) -> dict[str, dict[str, floa
 
 
 def _members(stack: LocalStack) -> dict[str, list[int]]:
-    names = [endpoint.name for endpoint in stack.functions] + ["valkey", "mongod", "balancer"]
+    names = [endpoint.name for endpoint in (*stack.functions, *stack.workers)] + ["valkey", "mongod", "balancer"]
     groups: dict[str, list[int]] = {name: [] for name in _MEMBERS}
     for name in names:
         with suppress(KeyError, ProcessLookupError):
@@ -307,14 +317,17 @@ def _inherited() -> dict[str, str]:
 
 
 @asynccontextmanager
-async def own_stack(*, functions: int, direct: bool) -> AsyncIterator[Target]:
-    """A platform without media for the time of the run; `direct` goes past the balancer of the stack."""
+async def own_stack(*, functions: int, direct: bool, media: bool = True) -> AsyncIterator[Target]:
+    """A platform for the time of the run, with an SFU worker for `media`; `direct` goes past the stack's balancer."""
     # No database of the person who runs this; and users come from addresses of their own, as behind a load balancer.
     environ = _inherited() | {"HEADRACE_TRUSTED_PROXIES": "127.0.0.0/8"}
     with tempfile.TemporaryDirectory() as folder:
-        async with LocalStack(Path(folder), functions=functions, environ=environ, report=lambda _: None) as stack:
+        workers = 1 if media else 0
+        async with LocalStack(
+            Path(folder), functions=functions, workers=workers, environ=environ, report=lambda _: None
+        ) as stack:
             urls = tuple(endpoint.url for endpoint in stack.functions) if direct else (stack.url,)
-            yield Target(urls=urls, jwt_keys=stack.jwt_keys, stack=stack)
+            yield Target(urls=urls, jwt_keys=stack.jwt_keys, stack=stack, media=media)
 
 
 async def _main(arguments: argparse.Namespace, results: Path) -> dict[str, Any]:
@@ -326,7 +339,9 @@ async def _main(arguments: argparse.Namespace, results: Path) -> dict[str, Any]:
     if plan.shape == "recovery" and not arguments.no_fault:
         shape = await describe(plan)
         plan = msgspec.structs.replace(plan, kill_at_s=shape["seconds"] / 3)
-    async with own_stack(functions=arguments.functions, direct=arguments.direct) as target:
+    async with own_stack(
+        functions=arguments.functions, direct=arguments.direct, media=not arguments.no_media
+    ) as target:
         return await run(plan, target, results)
 
 
@@ -346,6 +361,7 @@ def main() -> None:
     parser.add_argument("--url", help="a platform that runs on this machine already (keys: HEADRACE_JWT_KEYS)")
     parser.add_argument("--functions", type=int, default=2, help="function processes of the stack that is started")
     parser.add_argument("--direct", action="store_true", help="go past the stack's balancer")
+    parser.add_argument("--no-media", action="store_true", help="start no SFU worker and have no room live")
     parser.add_argument("--no-fault", action="store_true", help="kill nothing in the shape recovery")
     parser.add_argument("--results", help="folder for summary.json, report.html, dashboard.html and k6.log")
     arguments = parser.parse_args()

@@ -22,8 +22,9 @@ function hex(frame) {
   return Array.from(frame, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
-// Structs inside a message are named in a vector and arrays on the wire.
+// Structs inside a message are named in a vector and arrays on the wire; bytes are hexadecimal there.
 function plain(value) {
+  if (value instanceof Uint8Array) return [hex(value)];
   if (Array.isArray(value)) return value.map(plain);
   return value !== null && typeof value === 'object' ? Object.values(value).map(plain) : value;
 }

@@ -17,7 +17,7 @@ THRESHOLDS = paths.ROOT / "k6" / "thresholds.json"
 async def test_a_smoke_run_of_all_five_kinds_of_users_finds_no_loss_no_duplicate_and_no_error(
     stack: LocalStack, tmp_path: Path
 ) -> None:
-    target = Target(urls=(stack.url,), jwt_keys=stack.jwt_keys, stack=stack)
+    target = Target(urls=(stack.url,), jwt_keys=stack.jwt_keys, stack=stack, media=True)
     # Livelier than users are, and every visit compared with the log: twenty seconds must be worth something.
     plan = Plan(shape="smoke", activity=3, audit=1, thresholds="functional")
     summary = await run(plan, target, tmp_path)
@@ -39,6 +39,8 @@ async def test_a_smoke_run_of_all_five_kinds_of_users_finds_no_loss_no_duplicate
     assert counts["reconnects"] > 0
     supports = summary["supports"]
     assert [counts["gifts"] > 0, counts["reacted"] > 0] == [supports["gift"], supports["react"]]
+    assert supports["quality"]
+    assert counts["qualities"] > 0
     assert figures(summary)["passed"]
     # Every delivery that was timed belongs to one stage.
     assert sum(stage["deliveries"] for stage in summary["stages"]) == summary["latency"]["message_ms"]["count"]
