@@ -7,8 +7,11 @@ import { afterwards, most, roomsFor, seconds, stages } from './shapes.js';
 // Where the platform is: one address or several, separated by commas, among which users choose.
 const urls = (__ENV.HEADRACE_URL || 'http://127.0.0.1:8080').split(',').map((url) => url.replace(/\/+$/, ''));
 
+// The same for those with a slow network: the runner's proxy, or nothing where there is none.
+const slowUrl = (__ENV.HEADRACE_SLOW_URL || '').replace(/\/+$/, '');
+
 // Load is only ever put on this machine. The runner checks the same, and main.js has k6 refuse every other address.
-for (const url of urls) {
+for (const url of slowUrl ? [...urls, slowUrl] : urls) {
   if (!/^http:\/\/(127(\.\d{1,3}){3}|localhost)(:\d+)?$/.test(url)) throw new Error(`not a loopback address: ${url}`);
 }
 
@@ -26,6 +29,7 @@ const plan = stages(shape, { scale, pace });
 
 export const config = {
   urls,
+  slowUrl,
   shape,
   scale,
   pace,

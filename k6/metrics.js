@@ -12,6 +12,8 @@ import { stageAt } from './shapes.js';
 const messageLatency = new Trend('headrace_message_latency', true);
 // The same, of what was sent after the worst of a spike or recovery was over.
 const messageLatencyAfterwards = new Trend('headrace_message_latency_afterwards', true);
+// What reaches somebody with a slow network is measured apart: the promise is the platform's, and that way is not.
+const messageLatencySlow = new Trend('headrace_message_latency_slow', true);
 // From when the server appended the event (its offset) to the same end: the platform's own part.
 export const deliveryLatency = new Trend('headrace_delivery_latency', true);
 // From the first attempt to send until the acknowledgement.
@@ -54,8 +56,12 @@ function stage(at) {
   return stages[stageAt(config.plan, (at - exec.scenario.startTime) / 1000)];
 }
 
-// In ms since 1970: when somebody wanted to send, and when it was there.
-export function measured(intended, at, afterwards) {
+// In ms since 1970: when somebody wanted to send, and when it was there; `slowly`: over a slow network.
+export function measured(intended, at, { afterwards, slowly }) {
+  if (slowly) {
+    messageLatencySlow.add(at - intended);
+    return;
+  }
   messageLatency.add(at - intended);
   stage(intended).latency.add(at - intended);
   if (intended >= afterwards) messageLatencyAfterwards.add(at - intended);

@@ -3,6 +3,7 @@
 const LATENCIES = [
   ['headrace_message_latency', 'message, intended to delivered'],
   ['headrace_message_latency_afterwards', 'the same, after the worst'],
+  ['headrace_message_latency_slow', 'the same, over a slow network'],
   ['headrace_delivery_latency', 'delivery, appended to delivered'],
   ['headrace_acknowledge_latency', 'acknowledgement'],
   ['headrace_join_latency', 'join'],

@@ -50,7 +50,7 @@ export async function attend(profile, { rooms, supports }) {
 
 function introduce(profile, rooms, random) {
   const number = exec.vu.idInTest;
-  const base = random.pick(config.urls);
+  const base = profile.slowNetwork && config.slowUrl ? config.slowUrl : random.pick(config.urls);
   const user = { number, base, outgoing: new Outgoing(number), room: null };
   // The first streamers to come own a room each.
   const slot = exec.scenario.iterationInTest;

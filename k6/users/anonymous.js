@@ -13,6 +13,7 @@ export const profile = {
   reactMean: 25,
   reactBurst: 2,
   giftMean: null,
+  slowNetwork: false,
   qualityMean: null,
   dropMean: 60,
 };

@@ -1,4 +1,5 @@
-// A viewer on the way: short visits, a connection that drops every few seconds, thumbs too slow for much chat.
+// A viewer on the way: a slow network, short visits, a connection that drops every few seconds, thumbs too slow for much
+// chat.
 
 export const profile = {
   kind: 'mobile',
@@ -13,6 +14,7 @@ export const profile = {
   reactMean: 10,
   reactBurst: 5,
   giftMean: null,
+  slowNetwork: true,
   qualityMean: null,
   dropMean: 10,
 };

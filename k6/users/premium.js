@@ -14,6 +14,7 @@ export const profile = {
   reactMean: 8,
   reactBurst: 10,
   giftMean: 30,
+  slowNetwork: false,
   qualityMean: 20,
   dropMean: 180,
 };

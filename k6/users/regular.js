@@ -13,6 +13,7 @@ export const profile = {
   reactMean: 15,
   reactBurst: 3,
   giftMean: null,
+  slowNetwork: false,
   qualityMean: null,
   dropMean: 120,
 };

@@ -14,6 +14,7 @@ export const profile = {
   reactMean: null,
   reactBurst: 0,
   giftMean: null,
+  slowNetwork: false,
   qualityMean: null,
   dropMean: 300,
 };

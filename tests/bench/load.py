@@ -29,6 +29,7 @@ from shared.stack.paths import shown
 from shared.stack.stack import LocalStack
 from tests.bench import machine
 from tests.bench.load_stream import live_rooms
+from tests.bench.slow_path import MOBILE, SlowPath
 
 SCRIPT: Final = paths.ROOT / "k6" / "main.js"
 K6: Final = Path(sys.executable).with_name("k6")
@@ -104,6 +105,9 @@ async def run(plan: Plan, target: Target, results: Path) -> dict[str, Any]:
         folder = Path(until_over.enter_context(tempfile.TemporaryDirectory()))
         identities = write_identities(folder, target.jwt_keys, users=int(shape["users"]))
         environ = _environ(plan, target, results, identities)
+        target_port = urlsplit(target.urls[0]).port or 80
+        slow = await until_over.enter_async_context(SlowPath(target_port, MOBILE))
+        environ["HEADRACE_SLOW_URL"] = f"http://127.0.0.1:{slow.port}"
         if target.media:
             rooms = await until_over.enter_async_context(live_rooms(target.urls[0], plan.rooms))
             (folder / "rooms.json").write_text(json.dumps(rooms), encoding="utf-8")

@@ -40,6 +40,7 @@ async def test_a_smoke_run_of_all_five_kinds_of_users_finds_no_loss_no_duplicate
     supports = summary["supports"]
     assert [counts["gifts"] > 0, counts["reacted"] > 0] == [supports["gift"], supports["react"]]
     assert supports["quality"]
+    assert summary["latency"]["message_slow_ms"]["count"] > 0
     assert counts["qualities"] > 0
     assert figures(summary)["passed"]
     # Every delivery that was timed belongs to one stage.
