@@ -32,7 +32,7 @@ function judged() {
 export const options = {
   scenarios: Object.fromEntries(Object.keys(PROFILES).map((kind) => [kind, scenario(kind)])),
   thresholds: judged(),
-  summaryTrendStats: ['avg', 'min', 'med', 'p(90)', 'p(95)', 'p(99)', 'max', 'count'],
+  summaryTrendStats: ['avg', 'min', 'med', 'p(90)', 'p(95)', 'p(99)', 'p(99.9)', 'max', 'count'],
   // Everything but 127.0.0.0/8: no load test of this repository can leave the machine it runs on.
   blacklistIPs: [
     '0.0.0.0/2', '64.0.0.0/3', '96.0.0.0/4', '112.0.0.0/5', '120.0.0.0/6', '124.0.0.0/7', '126.0.0.0/8', '128.0.0.0/1',

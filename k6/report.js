@@ -16,7 +16,7 @@ const COUNTS = [
   'ephemeral_frames', 'gaps', 'audited_events', 'lost', 'duplicated', 'misordered',
 ];
 const STAGES = ['', 'users at most', 'from s', 'for s', 'deliveries', 'P50 ms', 'P95 ms', 'P99 ms', 'errors'];
-const STATS = { p50: 'med', p90: 'p(90)', p95: 'p(95)', p99: 'p(99)', max: 'max', count: 'count' };
+const STATS = { p50: 'med', p90: 'p(90)', p95: 'p(95)', p99: 'p(99)', p999: 'p(99.9)', max: 'max', count: 'count' };
 
 export function render(config, data) {
   const summary = summarize(config, data);

@@ -190,6 +190,7 @@ async def test_the_terminal_shows_the_fleet_and_operates_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("LINES", "500")  # other tests have left rooms, and all are to be shown
     monkeypatch.delenv(fleet.TOKEN, raising=False)
     keys = tmp_path / "keys.json"
     keys.write_text(stack.jwt_keys)

@@ -1,0 +1,1 @@
+"""Everything that was promised, measured in one go on this machine, with a verdict for each promise."""
