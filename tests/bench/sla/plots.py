@@ -7,9 +7,9 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-WIDTH: Final = 640
+WIDTH: Final = 560
 HEIGHT: Final = 220
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 12, 30
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 24, 28, 30
 _TICKS: Final = 4
 COLOURS: Final = 6
 
@@ -32,9 +32,9 @@ def over_time(lines: Sequence[Line], *, unit: str, marks: Sequence[tuple[float, 
     right, top = max(*xs, 1.0), _round_up(max(*ys, 1.0))
     x_of = _linear(0.0, right, _LEFT, WIDTH - _RIGHT)
     y_of = _linear(0.0, top, HEIGHT - _BOTTOM, _TOP)
-    parts = [_grid(x_of, y_of, [right * n / _TICKS for n in range(_TICKS + 1)], [top * n / _TICKS for n in range(5)])]
-    parts.append(_label(WIDTH - _RIGHT, HEIGHT - 4, "s", "end"))
-    parts.append(_label(_LEFT + 4, _TOP + 10, unit, "start"))
+    parts = [_grid(x_of, y_of, _steps(right), [top * n / _TICKS for n in range(5)])]
+    parts.append(_label(WIDTH - _RIGHT, HEIGHT - 2, "s", "end"))
+    parts.append(_label(_LEFT, _TOP - 12, unit, "start"))
     for at, what in marks:
         x = x_of(at)
         parts.append(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{HEIGHT - _BOTTOM}"/>')
@@ -56,7 +56,7 @@ def percentiles(lines: Sequence[Line], *, limits: Sequence[tuple[float, str]]) -
     y_of = _logarithmic(low, high, HEIGHT - _BOTTOM, _TOP)
     decades = [10.0**n for n in range(round(math.log10(low)), round(math.log10(high)) + 1)]
     parts = [_grid(x_of, y_of, shares, decades, x_text=lambda share: f"{share * 100:g} %")]
-    parts.append(_label(_LEFT + 4, _TOP + 10, "ms", "start"))
+    parts.append(_label(_LEFT, _TOP - 12, "ms", "start"))
     for limit, what in limits:
         y = y_of(limit)
         parts.append(f'<line class="mark" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
@@ -75,7 +75,7 @@ def histogram(edges_ms: Sequence[float], counts: Sequence[float]) -> str:
     y_of = _linear(0.0, top, HEIGHT - _BOTTOM, _TOP)
     step = (WIDTH - _LEFT - _RIGHT) / len(parts_of)
     drawn = [_grid(lambda x: x, y_of, [], [top * n / _TICKS for n in range(_TICKS + 1)])]
-    drawn.append(_label(_LEFT + 4, _TOP + 10, "% of frames", "start"))
+    drawn.append(_label(_LEFT, _TOP - 12, "% of frames", "start"))
     for number, (edge, share) in enumerate(zip(edges_ms, parts_of, strict=True)):
         x, y = _LEFT + number * step, y_of(share * 100)
         drawn.append(
@@ -112,6 +112,12 @@ def _round_up(value: float) -> float:
     """To 1, 2, 2.5 or 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(value))
     return next(step * power for step in (1.0, 2.0, 2.5, 5.0, 10.0) if step * power >= value)
+
+
+def _steps(most: float) -> list[float]:
+    """Round numbers from zero on."""
+    step = _round_up(most / 6)
+    return [step * n for n in range(int(most / step) + 1)]
 
 
 def _grid(
