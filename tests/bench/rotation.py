@@ -134,7 +134,7 @@ async def rotate_under_load(stack: LocalStack, *, rotations: int, clients: int, 
         uses = [asyncio.create_task(use(person)) for person in people]
         try:
             for _ in range(rotations):
-                await asyncio.to_thread(_rotate, stack, lead_s)
+                await asyncio.to_thread(rotate, stack, lead_s)
                 await _signed_by_newest(stack, tally)
         finally:
             over.set()
@@ -142,7 +142,12 @@ async def rotate_under_load(stack: LocalStack, *, rotations: int, clients: int, 
     return tally
 
 
-def _rotate(stack: LocalStack, lead_s: float) -> None:
+def rotate(stack: LocalStack, lead_s: float) -> None:
+    """Rotate the keys of a running stack; the new one signs after `lead_s`.
+
+    Raises:
+        RuntimeError: the command failed.
+    """
     files = ["--file", str(stack.keys_file), "--public", str(stack.public_keys_file)]
     if command.main(["rotate", *files, "--lead", str(lead_s)]):
         raise RuntimeError("the keys could not be rotated")

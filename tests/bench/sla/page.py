@@ -37,7 +37,8 @@ td.n, th.n { text-align: right; white-space: nowrap; }
 figure { margin: .4rem 0 1rem; background: var(--panel); border: 1px solid var(--line); border-radius: 8px;
   padding: .6rem; }
 .pair { display: grid; gap: 0 1rem; grid-template-columns: repeat(auto-fit, minmax(22rem, 1fr)); }
-svg { width: 100%; max-width: 44rem; height: auto; display: block; margin: 0 auto; } svg text { font: 11px system-ui, sans-serif; fill: var(--soft); }
+svg { width: 100%; max-width: 44rem; height: auto; display: block; margin: 0 auto; }
+svg text { font: 11px system-ui, sans-serif; fill: var(--soft); }
 .grid { stroke: var(--line); } .mark { stroke: var(--miss); stroke-dasharray: 4 3; } .bar { fill: var(--c0); }
 .line { fill: none; stroke-width: 2; stroke: currentColor; } .dot { fill: currentColor; }
 .c0 { color: var(--c0); } .c1 { color: var(--c1); } .c2 { color: var(--c2); } .c3 { color: var(--c3); }

@@ -34,7 +34,7 @@ async def sample(stack: LocalStack, http: httpx.AsyncClient) -> Sample:
     found: Sample = {}
     for name in (*endpoints, "valkey", "cache", "mongod", "balancer"):
         with suppress(KeyError, ProcessLookupError, OSError):
-            found[name] = await asyncio.to_thread(_of_kernel, stack.process(name).pid)
+            found[name] = await asyncio.to_thread(of_kernel, stack.process(name).pid)
     for name, endpoint in endpoints.items():
         with suppress(httpx.HTTPError):
             response = await http.get(f"http://127.0.0.1:{endpoint.metrics_port}/metrics")
@@ -42,7 +42,8 @@ async def sample(stack: LocalStack, http: httpx.AsyncClient) -> Sample:
     return found
 
 
-def _of_kernel(pid: int) -> dict[str, float]:
+def of_kernel(pid: int) -> dict[str, float]:
+    """Resident memory in kB, descriptors and threads of a process and all below it."""
     totals = {"rss_kb": 0.0, "descriptors": 0.0, "threads": 0.0}
     for one in machine.descendants(pid):
         folder = Path(f"/proc/{one}")

@@ -1,4 +1,4 @@
-"""A TCP proxy whose links can be cut, or go silent without being closed, as links in the world do."""
+"""A TCP proxy whose links can be cut, or go silent without being closed, or get slow, as links in the world do."""
 
 import asyncio
 import random
@@ -24,9 +24,13 @@ class _Link:
 
 
 class Links:
-    """Listens on a port of its own and connects everybody to `target_port`."""
+    """Listens on a port of its own and connects everybody to `target_port`.
+
+    While `delay_s` is not 0, what is sent arrives so much later at least, in order.
+    """
 
     def __init__(self, target_port: int) -> None:
+        self.delay_s = 0.0
         self._target_port = target_port
         self._links: set[_Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -88,8 +92,8 @@ class Links:
         link = _Link(writer, far_writer)
         self._links.add(link)
         pumps = [
-            asyncio.create_task(_pump(link, reader, far_writer)),
-            asyncio.create_task(_pump(link, far_reader, writer)),
+            asyncio.create_task(self._pump(link, reader, far_writer)),
+            asyncio.create_task(self._pump(link, far_reader, writer)),
         ]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
@@ -103,10 +107,12 @@ class Links:
                 far_writer.close()
                 writer.close()
 
-
-async def _pump(link: _Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await reader.read(_CHUNK):
-            await link.flowing.wait()
-            writer.write(data)
-            await writer.drain()
+    async def _pump(self, link: _Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(_CHUNK):
+                await link.flowing.wait()
+                if self.delay_s:
+                    # What comes meanwhile waits in the reader: it arrives together, no sooner than it should.
+                    await asyncio.sleep(self.delay_s)
+                writer.write(data)
+                await writer.drain()

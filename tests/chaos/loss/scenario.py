@@ -3,8 +3,8 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable, Collection
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -42,6 +42,45 @@ class Outcome(msgspec.Struct, frozen=True):
         return self.verdict.clean and not self.unsettled
 
 
+class Stage(msgspec.Struct):
+    """A platform with people in one room: function processes, and Valkey, each behind links that can be broken."""
+
+    state: LocalStack
+    stack: LocalStack
+    clients: Links
+    valkey: Links
+    room: str
+    witnesses: list[Witness]
+    scribe: Scribe
+
+
+@asynccontextmanager
+async def stage(
+    folder: Path, *, clients: int, rng: random.Random, slow_sync: Path | None = None
+) -> AsyncIterator[Stage]:
+    """Two function processes behind the balancer, and everybody in the room."""
+    async with AsyncExitStack() as running:
+        enter = running.enter_async_context
+        disk = {"LD_PRELOAD": str(slow_sync)} if slow_sync else {}
+        state = await enter(LocalStack(folder / "state", mongod=False, environ=child_environ() | disk, report=_quiet))
+        valkey = await enter(Links(int(state.redis_url.rsplit(":", 1)[1].split("/", 1)[0])))
+        environ = {**child_environ(), "REDIS_URL": f"redis://127.0.0.1:{valkey.port}/0"}
+        stack = await enter(LocalStack(folder / "stack", functions=2, environ=environ, report=_quiet))
+        links = await enter(Links(int(stack.url.rsplit(":", 1)[1])))
+        async with httpx.AsyncClient(base_url=stack.url) as http:
+            room, _ = await (await guest(http, "Owner")).create_room("Chaos")
+        witnesses = _witnesses(stack, f"http://127.0.0.1:{links.port}", room, clients, rng)
+        scribe = Scribe(state.redis_url, room)
+        background = [asyncio.create_task(scribe.run()), *(asyncio.create_task(one.run()) for one in witnesses)]
+        try:
+            await _until(lambda: all(one.connections for one in witnesses))
+            yield Stage(state, stack, links, valkey, room, witnesses, scribe)
+        finally:
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+
+
 async def run(
     folder: Path,
     *,
@@ -59,52 +98,33 @@ async def run(
     `only` names the faults to do, all of them by default. `slow_sync` is a library that slows Valkey's disk.
     """
     rng = random.Random(seed)
-    async with AsyncExitStack() as running:
-        enter = running.enter_async_context
-        disk = {"LD_PRELOAD": str(slow_sync)} if slow_sync else {}
-        state = await enter(LocalStack(folder / "state", mongod=False, environ=child_environ() | disk, report=_quiet))
-        valkey_links = await enter(Links(int(state.redis_url.rsplit(":", 1)[1].split("/", 1)[0])))
-        environ = {**child_environ(), "REDIS_URL": f"redis://127.0.0.1:{valkey_links.port}/0"}
-        stack = await enter(LocalStack(folder / "stack", functions=2, environ=environ, report=_quiet))
-        links = await enter(Links(int(stack.url.rsplit(":", 1)[1])))
-        async with httpx.AsyncClient(base_url=stack.url) as http:
-            room, _ = await (await guest(http, "Owner")).create_room("Chaos")
-        witnesses = _witnesses(stack, f"http://127.0.0.1:{links.port}", room, clients, rng)
-        scribe = Scribe(state.redis_url, room)
+    async with stage(folder, clients=clients, rng=rng, slow_sync=slow_sync) as ground:
+        witnesses, scribe = ground.witnesses, ground.scribe
         breaking = Faults(
-            state=state,
-            stack=stack,
-            clients=links,
-            valkey=valkey_links,
+            state=ground.state,
+            stack=ground.stack,
+            clients=ground.clients,
+            valkey=ground.valkey,
             scribe=scribe,
             rng=rng,
             appendfsync=appendfsync,
             only=only,
         )
         await breaking.set_up_valkey()
-
         stop = asyncio.Event()
-        background = [asyncio.create_task(scribe.run()), *(asyncio.create_task(one.run()) for one in witnesses)]
-        try:
-            await _until(lambda: all(one.connections for one in witnesses))
-            talking = [asyncio.create_task(one.talk(per_second, stop)) for one in witnesses]
-            began = time.monotonic()
-            while (passed := time.monotonic() - began) < seconds:
-                await asyncio.sleep(rng.uniform(*_PAUSE_S))
-                report(f"{passed:7.1f} s  {await breaking.strike()}")
-            stop.set()
-            async with asyncio.timeout(_SETTLING_S):
-                await asyncio.gather(*talking)
-            lasted = time.monotonic() - began
-            await scribe.compare()
-            end = max(scribe.entries, default=0)
-            unsettled = await _stragglers(witnesses, end)
-        finally:
-            for task in background:
-                task.cancel()
-            await asyncio.gather(*background, return_exceptions=True)
-        verdict = judge(witnesses, scribe.entries, scribe.vanished)
-        return Outcome(verdict, dict(breaking.done), lasted, unsettled)
+        talking = [asyncio.create_task(one.talk(per_second, stop)) for one in witnesses]
+        began = time.monotonic()
+        while (passed := time.monotonic() - began) < seconds:
+            await asyncio.sleep(rng.uniform(*_PAUSE_S))
+            report(f"{passed:7.1f} s  {await breaking.strike()}")
+        stop.set()
+        async with asyncio.timeout(_SETTLING_S):
+            await asyncio.gather(*talking)
+        lasted = time.monotonic() - began
+        await scribe.compare()
+        unsettled = await stragglers(witnesses, max(scribe.entries, default=0))
+    verdict = judge(witnesses, scribe.entries, scribe.vanished)
+    return Outcome(verdict, dict(breaking.done), lasted, unsettled)
 
 
 def _witnesses(stack: LocalStack, url: str, room: str, count: int, rng: random.Random) -> list[Witness]:
@@ -133,7 +153,9 @@ def _witnesses(stack: LocalStack, url: str, room: str, count: int, rng: random.R
     ]
 
 
-async def _stragglers(witnesses: list[Witness], end: int) -> int:
+async def stragglers(witnesses: list[Witness], end: int) -> int:
+    """How many have not come to the log's end although there was time."""
+
     def behind() -> int:
         return sum(one.offset < end for one in witnesses)
 

@@ -68,6 +68,8 @@ class Witness:
         self.connections = 0
         self.refusals: list[str] = []
         self.offset = 0
+        self.silent_s = 0.0  # the longest time without an event; whoever reads it may begin it anew
+        self.heard_at = time.monotonic()
         self._url = url
         self._room = room
         self._token = token
@@ -179,6 +181,8 @@ class Witness:
                 pass
 
     def _keep(self, batch: m.Events) -> None:
+        now = time.monotonic()
+        self.silent_s, self.heard_at = max(self.silent_s, now - self.heard_at), now
         for delta, raw in batch.events:
             offset = batch.base + delta
             if offset <= self.offset:
