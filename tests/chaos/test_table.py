@@ -45,8 +45,10 @@ def test_a_row_that_tells_of_a_fault_of_ours_is_bad(changes: dict[str, float]) -
 
 def test_an_event_that_somebody_never_got_is_lost_in_the_row_of_its_fault() -> None:
     people = [speaker([1, 2, 3]), witness(list(LOG.values())[:3])]
+    people[0].received = list(LOG.values())[:3]
     before = judge(people, {offset: LOG[offset] for offset in (1, 2, 3)}, {})
     people[0].said = speaker([1, 2, 3, 4, 5]).said
+    people[0].received = list(LOG.values())
     people[1].received = [event for event in LOG.values() if event.offset != 4]
     after = judge(people, LOG, {})
     told = {"silent_s": 0.0, "reconnections": 0, "unsettled": 0, "changes": (0.0, 0.0)}

@@ -1,0 +1,1 @@
+"""Viewers in numbers: what many of them get of one stream."""
