@@ -65,8 +65,8 @@ def test_an_event_that_the_log_never_had_is_unexplained() -> None:
 async def test_nothing_is_lost_doubled_or_reordered_while_processes_die_and_links_break(tmp_path: Path) -> None:
     lines: list[str] = []
     # With everysec, kill -9 may take what was acknowledged while a sync was under way (tests/bench/durability.py).
-    outcome = await scenario.run(tmp_path, seconds=60, clients=12, seed=3, appendfsync="always", report=lines.append)
+    outcome = await scenario.run(tmp_path, seconds=40, clients=12, seed=3, appendfsync="always", report=lines.append)
     told = "\n".join([*lines, *outcome.verdict.examples, outcome.verdict.line()])
-    assert outcome.verdict.acknowledged > 1000, told
-    assert len(outcome.faults) >= 6, told
+    assert outcome.verdict.acknowledged > 600, told
+    assert len(outcome.faults) >= 5, told
     assert outcome.clean, told
