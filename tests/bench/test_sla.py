@@ -286,6 +286,16 @@ def test_a_generator_at_its_limit_makes_no_verdict_and_never_a_good_one() -> Non
     assert results(of_media(loss_ratio=0.1, saturated="swarm"))["media_whole"] == "not measurable here"
     assert results(of_media(loss_ratio=0.1, saturated="worker"))["media_whole"] == "miss"
     assert results(of_media(loss_ratio=0.1, saturated=None))["media_whole"] == "miss"
+    late: dict[str, object] = {"late_p99_ms": 80.0}
+    for worse, objective in (
+        ({"cut_off": 2}, "nothing_lost"),
+        ({"delivered": 900_000}, "agreement"),
+        ({"counters": COUNTERS | {ERROR_FRAMES: 100.0}}, "errors"),
+    ):
+        assert results(of_crowd("sustained", **worse))[objective] == "miss"
+        assert results(of_crowd("sustained", **worse, **late))[objective] == "not measurable here"
+    # What was lost is lost, however late who found it was.
+    assert results(of_crowd("sustained", lost=1, **late))["nothing_lost"] == "miss"
     # One shape whose generator kept up is enough to tell.
     good = evidence().crowds
     both = good | {

@@ -158,17 +158,17 @@ def _afterwards(evidence: Evidence) -> Finding:
 
 
 def _latencies_of(measured: list[tuple[Crowd, Quantiles]]) -> Finding:
-    said, broken, generators = [], 0, []
-    for crowd, latency in measured:
-        finding = _within(latency)
-        said.append(f"{crowd.shape}: {finding.measured}")
-        if not finding.kept:
-            broken += 1
-            generators += _its_own_limit(crowd)
-    # A good figure is good whatever the generator did; a bad one is the platform's only where the generator kept up.
-    if broken and len(generators) == broken:
+    findings = [(crowd, _within(latency)) for crowd, latency in measured]
+    said = [f"{crowd.shape}: {finding.measured}" for crowd, finding in findings]
+    return _judged(said, [crowd for crowd, finding in findings if not finding.kept])
+
+
+def _judged(said: list[str], broken: Sequence[Crowd]) -> Finding:
+    """A good figure is good whatever k6 did; a bad one is the platform's, unless k6 gave out in each such run."""
+    generators = [reason for crowd in broken for reason in _its_own_limit(crowd)]
+    if broken and len(generators) == len(broken):
         raise NotMeasurableError(f"{'; '.join(said)}. {'; '.join(generators)}")
-    return Finding(broken == 0, "; ".join(said))
+    return Finding(not broken, "; ".join(said))
 
 
 def _its_own_limit(crowd: Crowd) -> list[str]:
@@ -180,7 +180,8 @@ def _its_own_limit(crowd: Crowd) -> list[str]:
 
 
 def _errors(evidence: Evidence) -> Finding:
-    said, kept = [], True
+    said: list[str] = []
+    broken = []
     for crowd in _crowds(evidence):
         operations = need(crowd.operations, f"operations of {crowd.shape}")
         if operations <= 0:
@@ -194,9 +195,10 @@ def _errors(evidence: Evidence) -> Finding:
             text += f", {server:,.0f} refused by the servers' own count"
         elif crowd.killed_at_s is None:
             raise MissingError(f"the servers' counters of {crowd.shape}")
-        kept = kept and rate < ERRORS
         said.append(text)
-    return Finding(kept, "; ".join(said))
+        if rate >= ERRORS:
+            broken.append(crowd)
+    return _judged(said, broken)
 
 
 def _budget(evidence: Evidence) -> Finding:
@@ -212,7 +214,8 @@ def _budget(evidence: Evidence) -> Finding:
 
 
 def _nothing_lost(evidence: Evidence) -> Finding:
-    said, total = [], 0
+    said: list[str] = []
+    total, unknown = 0, []
     for crowd in _crowds(evidence):
         counts = [
             need(getattr(crowd, name), f"{name} of {crowd.shape}")
@@ -220,7 +223,9 @@ def _nothing_lost(evidence: Evidence) -> Finding:
         ]
         if not need(crowd.delivered, f"deliveries of {crowd.shape}"):
             raise MissingError(f"deliveries of {crowd.shape}: there was none")
-        total += sum(counts)
+        total += sum(counts[:3])
+        if counts[3]:
+            unknown.append(crowd)
         text = f"{crowd.shape}: {crowd.delivered:,} deliveries, {counts[0]} lost, {counts[1]} doubled, "
         said.append(f"{text}{counts[2]} out of order" + (f", {counts[3]} visits cut off" if counts[3] else ""))
     if not evidence.bursts:
@@ -229,11 +234,13 @@ def _nothing_lost(evidence: Evidence) -> Finding:
         of_bursts = sum(need(getattr(burst, name), f"{name} of a burst") for burst in _kept_up(evidence.bursts))
         total += of_bursts
         said.append(f"bursts: {of_bursts} {name}")
-    return Finding(total == 0, "; ".join(said))
+    # What a visit that was cut off would have found is not known.
+    return Finding(False, "; ".join(said)) if total else _judged(said, unknown)
 
 
 def _agree(evidence: Evidence) -> Finding:
-    said, kept = [], True
+    said: list[str] = []
+    apart: dict[str, Crowd] = {}
     compared = 0
     for crowd in _crowds(evidence):
         if crowd.killed_at_s is not None:
@@ -250,16 +257,18 @@ def _agree(evidence: Evidence) -> Finding:
         )
         for what, client, server in sides:
             off = abs(client - server) / max(server, 1.0)
-            kept = kept and (off <= AGREEMENT or abs(client - server) <= FEW)
+            if off > AGREEMENT and abs(client - server) > FEW:
+                apart[crowd.shape] = crowd
             said.append(f"{crowd.shape}: {what} {client:,} and {server:,.0f} ({off:.1%} apart)")
         below, _ = need(crowd.tail, f"the servers' histogram of {crowd.shape}").between_s(0.95)
         client_ms = need(need(crowd.delivery, "latencies from append to delivery").p95, "their P95")
         # A client hears of a message after the server has handed it over: it cannot have been faster.
-        kept = kept and below * 1000 <= client_ms + 1.0
+        if below * 1000 > client_ms + 1.0:
+            apart[crowd.shape] = crowd
         said.append(f"P95 from append on: servers above {below * 1000:.0f} ms, clients {client_ms:.1f} ms")
     if not compared:
         raise MissingError("a run in which no process was killed")
-    return Finding(kept, "; ".join(said))
+    return _judged(said, list(apart.values()))
 
 
 def _cache(evidence: Evidence) -> Finding:
