@@ -271,7 +271,7 @@ export class Visit {
       this._away = Date.now();
     }
     const why = refusal ? `${code} after error ${refusal.code}` : String(code);
-    metrics.reconnected(code === CLOSE.NORMAL && !refusal ? 'planned' : why);
+    metrics.reconnected(code === CLOSE.NORMAL && !refusal ? 'planned' : `${this._profile.kind}: ${why}`);
     this._later(this._backoff(code, refusal), () => this._reopen(code));
   }
 
