@@ -105,9 +105,10 @@ class Connection:
             await self._media.settle()
         if self.seat is not None:
             self._context.desk.leave(self._room, self.id)
-        if self.holder is not None:
+        holder, self.holder = self.holder, None
+        if holder is not None:
             with suppress(RedisError, OSError):
-                await self._context.reception.limits.close(self.holder, self.id)
+                await self._context.reception.limits.close(holder, self.id)
 
     def put(self, message: m.ServerMessage) -> None:
         """Send a message to this socket alone."""

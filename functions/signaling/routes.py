@@ -12,7 +12,7 @@ from litestar.types import ControllerRouterHandler
 from redis.exceptions import RedisError
 from structlog import get_logger
 
-from functions.context import Context
+from functions.context import Context, Member
 from functions.signaling.connection import serve_socket
 from functions.signaling.granian_socket import GranianSocket
 from shared.protocol.codec import negotiate
@@ -58,11 +58,21 @@ async def hold_places(context: Context) -> None:
         for socket in sockets:
             # A displaced socket learns it from a command at once; this is for when that was missed.
             with suppress(RedisError, OSError):
-                if socket.holder is not None and not await context.reception.limits.hold(socket.holder, socket.id):
-                    socket.displace()
+                await _hold_place(context, socket)
             await asyncio.sleep(HOLD_INTERVAL_S / (len(sockets) + 1))
         if not sockets:
             await asyncio.sleep(1.0)
+
+
+async def _hold_place(context: Context, socket: Member) -> None:
+    holder = socket.holder
+    if holder is None:
+        return  # it has closed since this round began: to hold its place now would keep its identity's next one out
+    held = await context.reception.limits.hold(holder, socket.id)
+    if socket.holder is None:
+        await context.reception.limits.close(holder, socket.id)
+    elif not held:
+        socket.displace()
 
 
 async def drain_sockets(context: Context, deadline_s: float) -> None:
