@@ -64,6 +64,7 @@ from shared.serving import serve
 from shared.settings import SettingsError, load
 from shared.state.directory import Unchanged
 from shared.state.fleet import NoWorkerAvailable
+from shared.tasks import end
 from shared.telemetry import own_use, tracing
 from shared.telemetry.exposition import exposed
 from shared.telemetry.logs import configure_logging
@@ -182,9 +183,7 @@ def _lifespan(context: Context) -> Any:  # noqa: ANN401 - Litestar's own type is
             yield
         finally:
             await sockets.stop()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(*tasks)
             await context.close()
 
     return lifespan

@@ -29,7 +29,7 @@ from pylibsrtp._binding import ffi, lib  # type: ignore[import-not-found]
 from structlog import get_logger
 
 from sfu_fleet.sdp import Fingerprint
-from sfu_fleet.tasks import end
+from shared.tasks import end
 
 HANDSHAKE_TIMEOUT_S = 15.0
 REPLAY_WINDOW = 1024

@@ -33,7 +33,6 @@ from sfu_fleet.rooms import Limits, Rooms
 from sfu_fleet.session import MediaContext
 from sfu_fleet.settings import Settings
 from sfu_fleet.stream_events import StreamEvents
-from sfu_fleet.tasks import end
 from shared.object_store import ObjectStore
 from shared.security.key_source import key_source
 from shared.security.tokens import Tokens
@@ -43,6 +42,7 @@ from shared.state.fleet import Fleet, Move, NoWorkerAvailable, Orders, Supersede
 from shared.state.qualities import send_qualities
 from shared.state.recordings import RecordingReports
 from shared.state.rooms import RoomLog
+from shared.tasks import end
 from shared.telemetry import tracing
 from shared.telemetry.exposition import exposed
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import httpx
 
+from shared.tasks import end
 from tests.sfu_fleet.peer import VP8_DELTA, VP8_KEYFRAME, Peer, rtp_packet
 
 _FRAME_RATE: Final = 10
@@ -35,7 +36,7 @@ async def _live_room(http: httpx.AsyncClient, number: int, streams: AsyncExitSta
     whip = await http.post(f"/v1/rooms/{room}/whip", content=peer.publish_offer(), headers=headers)
     await peer.connect(whip.raise_for_status().text)
     sending = asyncio.create_task(_send(peer), name=f"stream {room}")
-    streams.push_async_callback(_end, sending)
+    streams.push_async_callback(end, sending)
     renew_at = (time.time() + guest["expires_in_s"] - _MARGIN_S) * 1000
     owner = {"token": guest["token"], "refreshToken": guest["refresh_token"], "renewAt": renew_at}
     return {"id": room, "owner": owner}
@@ -50,11 +51,6 @@ async def _send(peer: Peer) -> None:
             peer.send_raw(peer.binding_request())
         number += 1
         await asyncio.sleep(1 / _FRAME_RATE)
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
 
 
 def _bearer(token: str) -> dict[str, str]:

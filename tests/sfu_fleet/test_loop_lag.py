@@ -6,7 +6,7 @@ import time
 from prometheus_client import CollectorRegistry, Histogram
 
 from sfu_fleet import loop_lag
-from sfu_fleet.tasks import end
+from shared.tasks import end
 
 
 async def test_a_loop_that_was_held_up_is_seen_to_be_late() -> None:

@@ -19,7 +19,7 @@ from sfu_fleet.cascade.pull import Pull
 from sfu_fleet.errors import Fenced, NoPublisher, Unreachable
 from sfu_fleet.metrics import Metrics
 from sfu_fleet.rooms import Room, Rooms
-from sfu_fleet.tasks import end
+from shared.tasks import end
 
 TICK_S: Final = 0.25
 # How often those who are fed are counted, and what they need.

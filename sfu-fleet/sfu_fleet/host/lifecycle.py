@@ -8,7 +8,7 @@ from structlog import get_logger
 
 from sfu_fleet.host.metadata import Metadata, MetadataError, Notice
 from sfu_fleet.host.workers import Workers
-from sfu_fleet.tasks import end
+from shared.tasks import end
 
 log = get_logger(__name__)
 

