@@ -2,10 +2,10 @@
 
 import asyncio
 import random
-from contextlib import suppress
-from typing import Self
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
-_CHUNK = 64 * 1024
+from tests.support.tcp_proxy import TcpProxy
 
 
 class _Link:
@@ -23,31 +23,37 @@ class _Link:
         self.flowing.set()
 
 
-class Links:
-    """Listens on a port of its own and connects everybody to `target_port`.
+class Links(TcpProxy[_Link]):
+    """Connects everybody to `target_port` by links that can be broken.
 
     While `delay_s` is not 0, what is sent arrives so much later at least, in order.
     """
 
     def __init__(self, target_port: int) -> None:
+        super().__init__(target_port, chunk=64 * 1024)
         self.delay_s = 0.0
-        self._target_port = target_port
         self._links: set[_Link] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
-        self.port = 0
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=_CHUNK)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
+    @contextmanager
+    def link(self, near: asyncio.StreamWriter, far: asyncio.StreamWriter) -> Iterator[_Link]:
+        """One that can be found as long as it lasts."""
+        link = _Link(near, far)
+        self._links.add(link)
+        try:
+            yield link
+        finally:
+            self._links.discard(link)
 
-    async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+    async def way(self, link: _Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Hand on what comes, while it flows."""
+        with suppress(OSError):
+            while data := await reader.read(self.chunk):
+                await link.flowing.wait()
+                if self.delay_s:
+                    # What comes meanwhile waits in the reader: it arrives together, no sooner than it should.
+                    await asyncio.sleep(self.delay_s)
+                writer.write(data)
+                await writer.drain()
 
     def cut(self, share: float, rng: random.Random) -> int:
         """Cut this share of the links; how many."""
@@ -70,49 +76,3 @@ class Links:
 
     def _chosen(self, share: float, rng: random.Random) -> list[_Link]:
         return rng.sample(list(self._links), max(1, round(len(self._links) * share))) if self._links else []
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            await self._serve(reader, writer)
-        except asyncio.CancelledError:
-            # Only the end of the proxy cancels; Python 3.11 would log it as a fault.
-            return
-        finally:
-            self._tasks.discard(task)
-            writer.transport.abort()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target_port, limit=_CHUNK)
-        except OSError:
-            return
-        link = _Link(writer, far_writer)
-        self._links.add(link)
-        pumps = [
-            asyncio.create_task(self._pump(link, reader, far_writer)),
-            asyncio.create_task(self._pump(link, far_reader, writer)),
-        ]
-        try:
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            self._links.discard(link)
-            for pump in pumps:
-                pump.cancel()
-            await asyncio.gather(*pumps, return_exceptions=True)
-            # In order, so that a close frame that came last is not lost by the proxy's doing.
-            with suppress(OSError):
-                far_writer.close()
-                writer.close()
-
-    async def _pump(self, link: _Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while data := await reader.read(_CHUNK):
-                await link.flowing.wait()
-                if self.delay_s:
-                    # What comes meanwhile waits in the reader: it arrives together, no sooner than it should.
-                    await asyncio.sleep(self.delay_s)
-                writer.write(data)
-                await writer.drain()
