@@ -94,6 +94,8 @@ def loopback(url: str) -> str:
 async def run(plan: Plan, target: Target, results: Path) -> dict[str, Any]:
     """Run k6 to its end and return its summary, with `k6_exit_code` and the cores that each side used.
 
+    `killed_at` is when a function process was killed, in loop time; None where none was.
+
     Raises:
         LoadError: k6 could not run the test, or did not end in time.
     """
@@ -162,12 +164,14 @@ async def _watch(
         if process.returncode is None:
             process.kill()
             await process.wait()
-        faults, samples = await asyncio.gather(fault, sampling, return_exceptions=True)
-    if isinstance(faults, Exception):
-        raise faults
+        killed, samples = await asyncio.gather(fault, sampling, return_exceptions=True)
+    if isinstance(killed, Exception):
+        raise killed
+    killed_at = killed if isinstance(killed, float) else None
     return {
         "cores": samples if isinstance(samples, dict) else {},
-        "faults": faults if isinstance(faults, list) else [],
+        "faults": [] if killed_at is None else [f"a function process killed after {plan.kill_at_s:.0f} s"],
+        "killed_at": killed_at,
         "stalled": stalled,
     }
 
@@ -179,14 +183,22 @@ async def _cut(stack: LocalStack | None) -> None:
             await stack.kill(name)
 
 
-async def _kill_function(plan: Plan, stack: LocalStack | None) -> list[str]:
+async def with_fault(plan: Plan) -> Plan:
+    """The plan with the fault of its shape: in recovery a function process is killed at the first full load."""
+    if plan.shape != "recovery":
+        return plan
+    return msgspec.structs.replace(plan, kill_at_s=(await describe(plan))["seconds"] / 3)
+
+
+async def _kill_function(plan: Plan, stack: LocalStack | None) -> float | None:
+    """When it was, in loop time; None where none is to be killed."""
     if plan.kill_at_s is None:
-        return []
+        return None
     if stack is None:
         raise LoadError("only processes of a stack that was started here are killed")
     await asyncio.sleep(plan.kill_at_s)
     await stack.kill(stack.functions[0].name)
-    return [f"{stack.functions[0].name} killed after {plan.kill_at_s:.0f} s"]
+    return asyncio.get_running_loop().time()
 
 
 async def _sample(k6: int, stack: LocalStack | None) -> dict[str, dict[str, float]]:
@@ -340,9 +352,8 @@ async def _main(arguments: argparse.Namespace, results: Path) -> dict[str, Any]:
     if arguments.url:
         target = Target(urls=(loopback(arguments.url),), jwt_keys=os.environ.get("HEADRACE_JWT_KEYS", ""))
         return await run(plan, target, results)
-    if plan.shape == "recovery" and not arguments.no_fault:
-        shape = await describe(plan)
-        plan = msgspec.structs.replace(plan, kill_at_s=shape["seconds"] / 3)
+    if not arguments.no_fault:
+        plan = await with_fault(plan)
     async with own_stack(
         functions=arguments.functions, direct=arguments.direct, media=not arguments.no_media
     ) as target:

@@ -104,7 +104,6 @@ def evidence(**changes: object) -> Evidence:
         commit="abc1234",
         machine="a machine <of two cores>",
         versions={"Python": "3.11"},
-        cores=2,
         crowds={
             "sustained": crowd("sustained"),
             "spike": crowd("spike"),

@@ -35,11 +35,20 @@ def load() -> Any:  # noqa: ANN401 - a cffi library
     Raises:
         sfu_fleet.native.build.NotBuiltError: there is no compiler.
     """
+    return compiled(ffi, _SOURCE)
+
+
+def compiled(declared: Any, source: Path) -> Any:  # noqa: ANN401 - of cffi
+    """A benchmark's library of one source file, with what is declared of it.
+
+    Raises:
+        sfu_fleet.native.build.NotBuiltError: there is no compiler.
+    """
     command = build.compiler()
     if command is None:
         raise build.NotBuiltError("the benchmark needs a C compiler")
-    folder = Path(tempfile.mkdtemp(prefix="headrace-bench-sfu-"))
-    target = folder / "native.so"
-    flags = ["-std=gnu11", "-O2", "-shared", "-fPIC", "-pthread"]
-    subprocess.run([*command, *flags, "-o", str(target), str(_SOURCE)], check=True)
-    return ffi.dlopen(str(target))
+    with tempfile.TemporaryDirectory(prefix="headrace-bench-") as folder:
+        target = Path(folder) / "native.so"
+        flags = ["-std=gnu11", "-O2", "-shared", "-fPIC", "-pthread"]
+        subprocess.run([*command, *flags, "-o", str(target), str(source)], check=True)
+        return declared.dlopen(str(target))

@@ -7,7 +7,6 @@ code is 0 when no promise was missed, and a promise is missed when what it needs
 import argparse
 import asyncio
 import json
-import os
 import subprocess
 import sys
 import traceback
@@ -34,7 +33,7 @@ async def gather(profile_name: str, results: Path, *, seed: str, skip: Sequence[
     profile = runs.PROFILES[profile_name]
     failures: list[str] = [f"{part}: left out on demand" for part in skip]
     commands = []
-    found: list[Burst] | None = None
+    found: list[Burst] = []
     if "bursts" not in skip:
         rates = " ".join(f"{rate:g}" for rate in profile.rates)
         sockets = " ".join(map(str, profile.sockets))
@@ -43,7 +42,7 @@ async def gather(profile_name: str, results: Path, *, seed: str, skip: Sequence[
             f"--seconds {profile.burst_s:g}"
         )
         print("bursts", flush=True)
-        found = await _attempt("bursts", runs.bursts(profile, _say), failures)
+        found = await _attempt("bursts", runs.bursts(profile, _say), failures) or []
     crowds: dict[str, Crowd] = {}
     for shape in profile.shapes if "users" not in skip else ():
         commands.append(
@@ -65,9 +64,8 @@ async def gather(profile_name: str, results: Path, *, seed: str, skip: Sequence[
         commit=_commit(),
         machine=machine.describe(),
         versions=runs.versions(),
-        cores=os.cpu_count() or 1,
         crowds=crowds,
-        bursts=found or [],
+        bursts=found,
         media=media,
         commands=commands,
         failures=failures,

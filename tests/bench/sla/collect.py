@@ -10,6 +10,7 @@ import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
 from shared.stack.stack import LocalStack
+from shared.tasks import end
 from shared.telemetry.catalogue import cache, signaling, state, web
 from tests.bench.sla.evidence import (
     APPENDED,
@@ -45,11 +46,10 @@ class Scrape(msgspec.Struct):
     sockets: float = 0.0
     counters: dict[str, float] = msgspec.field(default_factory=dict)
     tail: dict[float, float] = msgspec.field(default_factory=dict)
-    processes: int = 0
 
 
 async def scrape(stack: LocalStack, http: httpx.AsyncClient) -> Scrape:
-    """Ask every function process; one that does not answer is left out, and `processes` tells."""
+    """Ask every function process; one that does not answer is left out."""
     found = Scrape()
     counters: defaultdict[str, float] = defaultdict(float)
     tail: defaultdict[float, float] = defaultdict(float)
@@ -58,7 +58,6 @@ async def scrape(stack: LocalStack, http: httpx.AsyncClient) -> Scrape:
             text = (await http.get(f"http://127.0.0.1:{endpoint.metrics_port}/metrics")).text
         except httpx.HTTPError:
             continue
-        found.processes += 1
         for family in text_string_to_metric_families(text):
             # A counter with labels has no sample before it has counted, and is not missing for that.
             for name in _IN_FAMILY.get(family.name, ()):
@@ -94,7 +93,7 @@ class Watch:
 
     def __init__(self, stack: LocalStack) -> None:
         self.moments: list[Moment] = []
-        self.began: float | None = None
+        self.began = 0.0  # loop time
         self._stack = stack
         self._http = httpx.AsyncClient(timeout=2.0)
         self._before = Scrape()
@@ -110,8 +109,7 @@ class Watch:
     async def stop(self) -> None:
         """Take the last reading."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end(self._task)
         self._after = await scrape(self._stack, self._http)
         await self._http.aclose()
 
@@ -130,7 +128,6 @@ class Watch:
 
     async def _look(self) -> None:
         loop = asyncio.get_running_loop()
-        assert self.began is not None
         while True:
             seen = await scrape(self._stack, self._http)
             at_s = loop.time() - self.began
@@ -138,8 +135,10 @@ class Watch:
             await asyncio.sleep(INTERVAL_S)
 
 
-def crowd(summary: Mapping[str, Any], watch: Watch, *, killed_at_s: float | None) -> Crowd:
-    """A run of k6 as evidence. What is not in its summary stays None."""
+def crowd(summary: Mapping[str, Any], watch: Watch) -> Crowd:
+    """A run of k6 (`tests.bench.load.run`) as evidence. What is not in its summary stays None."""
+    killed_at = summary.get("killed_at")
+    killed_at_s = None if killed_at is None else killed_at - watch.began
     counts: Mapping[str, Any] = summary.get("counts", {})
     latency: Mapping[str, Any] = summary.get("latency", {})
     return Crowd(

@@ -132,7 +132,6 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     commit: str
     machine: str
     versions: dict[str, str]
-    cores: int
     crowds: dict[str, Crowd] = {}
     bursts: list[Burst] = []
     media: Media | None = None

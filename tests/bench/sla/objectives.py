@@ -287,11 +287,10 @@ def _cache(evidence: Evidence) -> Finding:
 
 
 def _recovery(evidence: Evidence) -> Finding:
-    crowd = evidence.crowds.get("recovery")
-    if crowd is None and evidence.profile == "smoke":
+    if "recovery" not in evidence.crowds and evidence.profile == "smoke":
         raise NotMeasurableError("the smoke profile kills nothing")
-    killed = need(need(crowd, "the shape recovery").killed_at_s, "the time of the kill")
-    seconds = recovered_after_s(need(crowd, "the shape recovery").moments, killed)
+    crowd = need(evidence.crowds.get("recovery"), "the shape recovery")
+    seconds = recovered_after_s(crowd.moments, need(crowd.killed_at_s, "the time of the kill"))
     return Finding(seconds <= RECOVERY_S, f"{RECOVERED:.0%} of the sockets were back {seconds:.1f} s after the kill")
 
 
@@ -320,8 +319,8 @@ def recovered_after_s(moments: Sequence[Moment], killed_s: float) -> float:
 def _viewers(evidence: Evidence) -> Finding:
     media = need(evidence.media, "the media swarm")
     connected = need(media.viewers_connected, "viewers connected")
-    kbps = need(media.received_kbps_mean, "bit rate received")
-    said = f"{connected:,} of {media.viewers:,} viewers, {kbps:,.0f} of {_offered(media):,.0f} kbit/s each"
+    kbps, offered = need(media.received_kbps_mean, "bit rate received"), need(media.offered_kbps, "bit rate offered")
+    said = f"{connected:,} of {media.viewers:,} viewers, {kbps:,.0f} of {offered:,.0f} kbit/s each"
     return Finding(connected == media.viewers and connected > 0, said)
 
 
@@ -344,10 +343,6 @@ def _of_swarm(media: Media, finding: Finding) -> Finding:
     if not finding.kept and need(media.saturated, "which side was saturated") == "swarm":
         raise NotMeasurableError(f"{finding.measured}; the swarm had no processor left")
     return finding
-
-
-def _offered(media: Media) -> float:
-    return need(media.offered_kbps, "bit rate offered")
 
 
 # Helpers

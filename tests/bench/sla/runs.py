@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import signal
 import sys
 from collections.abc import Callable
 from importlib import metadata
@@ -13,7 +12,6 @@ import msgspec
 
 from shared.stack import paths
 from shared.stack.prerequisites import raise_descriptor_limit
-from shared.stack.stack import LocalStack
 from tests.bench import load, machine
 from tests.bench.signaling import fanout
 from tests.bench.signaling.generator import build
@@ -82,31 +80,18 @@ async def crowd(shape: Shape, results: Path, *, seed: str) -> Crowd:
     Raises:
         LoadError, StackError: it did not take place.
     """
-    plan = load.Plan(
-        shape=shape.name, scale=shape.scale, pace=shape.pace, activity=shape.activity, seed=seed, audit=0.25
+    plan = await load.with_fault(
+        load.Plan(shape=shape.name, scale=shape.scale, pace=shape.pace, activity=shape.activity, seed=seed)
     )
-    killed_at_s = (await load.describe(plan))["seconds"] / 3 if shape.name == "recovery" else None
     async with load.own_stack(functions=2, direct=False) as target:
         assert target.stack is not None
         watch = collect.Watch(target.stack)
         await watch.start()
-        killing = asyncio.create_task(_kill(target.stack, killed_at_s, watch))
         try:
             summary = await load.run(plan, target, results)
         finally:
             await watch.stop()
-            if not killing.done():
-                killing.cancel()
-        return collect.crowd(summary, watch, killed_at_s=await killing)
-
-
-async def _kill(stack: LocalStack, at_s: float | None, watch: collect.Watch) -> float | None:
-    """When it was, in the watch's time."""
-    if at_s is None or watch.began is None:
-        return None
-    await asyncio.sleep(at_s)
-    await stack.kill(stack.functions[0].name, signal.SIGKILL)
-    return asyncio.get_running_loop().time() - watch.began
+        return collect.crowd(summary, watch)
 
 
 async def bursts(profile: Profile, report: Callable[[str], None]) -> list[Burst]:

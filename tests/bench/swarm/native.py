@@ -1,14 +1,12 @@
 """The swarm's C: compiled as the other benchmark's is, loaded through cffi."""
 
-import subprocess
-import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from cffi import FFI  # type: ignore[import-untyped]
 
-from sfu_fleet.native import build
+from tests.bench.sfu.native import compiled
 
 _SOURCE: Final = Path(__file__).with_name("native.c")
 BUCKETS: Final = 50_000
@@ -40,11 +38,4 @@ def load() -> Any:  # noqa: ANN401 - a cffi library
     Raises:
         sfu_fleet.native.build.NotBuiltError: there is no compiler.
     """
-    command = build.compiler()
-    if command is None:
-        raise build.NotBuiltError("the swarm needs a C compiler")
-    with tempfile.TemporaryDirectory(prefix="headrace-bench-swarm-") as folder:
-        target = Path(folder) / "native.so"
-        flags = ["-std=gnu11", "-O2", "-shared", "-fPIC", "-pthread"]
-        subprocess.run([*command, *flags, "-o", str(target), str(_SOURCE)], check=True)
-        return ffi.dlopen(str(target))
+    return compiled(ffi, _SOURCE)
