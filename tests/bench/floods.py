@@ -29,10 +29,10 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 
 from shared.protocol import messages as m
 from shared.protocol.errors import ErrorCode
-from shared.security.keys import KeyRing
-from shared.security.tokens import AUDIENCE_ROOM, Claims, Grant, Tier, Tokens
+from shared.security.tokens import Tier
 from shared.stack.stack import LocalStack
 from tests.bench import machine
+from tests.chaos.loss.scenario import present, room_tokens, until, witnesses
 from tests.chaos.loss.scribe import Scribe
 from tests.chaos.loss.verdict import Verdict, judge
 from tests.chaos.loss.witness import Witness
@@ -93,18 +93,26 @@ class Flood(msgspec.Struct):
         self.through += through
 
 
-class Ground:
-    """Where it happens: a platform, a room, and a token of somebody who may talk there."""
+class Ground(msgspec.Struct, frozen=True):
+    """Where it happens: a platform, and a room."""
 
-    def __init__(self, stack: LocalStack, room: str) -> None:
-        self.url = stack.url
-        self.room = room
-        self._tokens = Tokens(KeyRing.from_jwks(stack.jwt_keys))
+    stack: LocalStack
+    room: str
 
-    def token(self, name: str, tier: Tier) -> str:
-        """A room token."""
-        claims = Claims(sub=name, name=name, tier=tier, room=self.room, grants=frozenset({Grant.SUBSCRIBE, Grant.CHAT}))
-        return self._tokens.sign(claims, audience=AUDIENCE_ROOM, lifetime_s=3600)
+    @property
+    def url(self) -> str:
+        """The platform's."""
+        return self.stack.url
+
+    def socket(self) -> connect:
+        """A socket to the room, opened when it is entered."""
+        return connect(
+            socket_url(self.url, self.room),
+            subprotocols=[m.SUBPROTOCOL],  # type: ignore[list-item]
+            additional_headers=_ADDRESS,
+            close_timeout=0.2,
+            proxy=None,
+        )
 
 
 async def idle_connections(ground: Ground, flood: Flood) -> None:
@@ -129,20 +137,14 @@ async def joins(ground: Ground, flood: Flood) -> None:
     async def one() -> None:
         while True:
             try:
-                async with connect(
-                    socket_url(ground.url, ground.room),
-                    subprotocols=[m.SUBPROTOCOL],  # type: ignore[list-item]
-                    additional_headers=_ADDRESS,
-                    close_timeout=0.2,
-                    proxy=None,
-                ) as client:
+                async with ground.socket() as client:
                     await client.send(m.encode(m.Join(secrets.token_urlsafe(60), None, None)))
                     answer = m.decode_server(await client.recv())  # type: ignore[arg-type]
                     flood.note(_said(answer), through=isinstance(answer, m.Welcome))
             except InvalidStatus as refused:
                 flood.note(f"HTTP {refused.response.status_code}")
             except ConnectionClosed as closed:
-                flood.note(f"closed {closed.rcvd.code if closed.rcvd else 'without a word'}")
+                flood.note(_closed(closed))
             except (OSError, TimeoutError, WebSocketException) as error:
                 flood.note(type(error).__name__)
 
@@ -151,16 +153,10 @@ async def joins(ground: Ground, flood: Flood) -> None:
 
 async def messages(ground: Ground, flood: Flood) -> None:
     """Join properly, then say things as fast as the socket takes them, and come back when put out."""
-    token = ground.token("flooder", Tier.VIEWER)
+    (token,) = room_tokens(ground.stack, ground.room, ["flooder"], tier=Tier.VIEWER)
     while True:
         with suppress(OSError, TimeoutError, WebSocketException):
-            async with connect(
-                socket_url(ground.url, ground.room),
-                subprotocols=[m.SUBPROTOCOL],  # type: ignore[list-item]
-                additional_headers=_ADDRESS,
-                close_timeout=0.2,
-                proxy=None,
-            ) as client:
+            async with ground.socket() as client:
                 await client.send(m.encode(m.Join(token, None, None)))
                 async with asyncio.TaskGroup() as both:
                     both.create_task(_blast(client.send))
@@ -183,7 +179,7 @@ async def _count(receive: Callable[[], Awaitable[Any]], flood: Flood) -> None:
             if isinstance(answer, m.Sent | m.Error):
                 flood.note(_said(answer), through=isinstance(answer, m.Sent))
     except ConnectionClosed as closed:
-        flood.note(f"closed {closed.rcvd.code if closed.rcvd else 'without a word'}")
+        flood.note(_closed(closed))
 
 
 async def requests(ground: Ground, flood: Flood) -> None:
@@ -214,28 +210,19 @@ async def run(folder: Path, *, seconds: float, report: Callable[[str], None] = p
         async with httpx.AsyncClient(base_url=stack.url) as http:
             room, _ = await (await guest(http, "Owner")).create_room("Floods")
         ground = Ground(stack, room)
-        people = [
-            Witness(f"w{n}", url=stack.url, room=room, token=ground.token(f"w{n}", Tier.PREMIUM), rng=random.Random(n))
-            for n in range(PEOPLE)
-        ]
+        people = witnesses(stack, stack.url, room, PEOPLE, random.Random(1))
         scribe = Scribe(stack.redis_url, room)
-        background = [asyncio.create_task(scribe.run()), *(asyncio.create_task(one.run()) for one in people)]
+        await running.enter_async_context(present(people, scribe))
         stop = asyncio.Event()
-        try:
-            await _until(lambda: all(one.connections for one in people))
-            talking = [asyncio.create_task(one.talk(PER_SECOND, stop)) for one in people]
-            for flood in (None, *FLOODS):
-                phases.append(await _phase(ground, people, flood, seconds))
-                report(_row(phases[-1]))
-            stop.set()
-            await asyncio.gather(*talking)
-            await scribe.compare()
-            end = max(scribe.entries)
-            await _until(lambda: all(one.offset >= end for one in people))
-        finally:
-            for task in background:
-                task.cancel()
-            await asyncio.gather(*background, return_exceptions=True)
+        talking = [asyncio.create_task(one.talk(PER_SECOND, stop)) for one in people]
+        for flood in (None, *FLOODS):
+            phases.append(await _phase(ground, people, flood, seconds))
+            report(_row(phases[-1]))
+        stop.set()
+        await asyncio.gather(*talking)
+        await scribe.compare()
+        last = max(scribe.entries)
+        await until(lambda: all(one.offset >= last for one in people), seconds=_SETTLING_S)
     return phases, judge(people, scribe.entries, scribe.vanished)
 
 
@@ -285,6 +272,10 @@ def _said(answer: m.ServerMessage) -> str:
     return type(answer).__name__.lower()
 
 
+def _closed(error: ConnectionClosed) -> str:
+    return f"closed {error.rcvd.code if error.rcvd else 'without a word'}"
+
+
 def _row(phase: Phase) -> str:
     answers = ", ".join(f"{answer} {times:,}" for answer, times in phase.answers.items()) or "-"
     acks = f"{phase.ack_p50_ms:.1f} | {phase.ack_p95_ms:.1f} | {phase.ack_max_ms:.1f}"
@@ -293,12 +284,6 @@ def _row(phase: Phase) -> str:
 
 async def _together(one: Callable[[], Awaitable[None]]) -> None:
     await asyncio.gather(*(one() for _ in range(_AT_ONCE)))
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(_SETTLING_S):
-        while not condition():
-            await asyncio.sleep(0.05)
 
 
 def main() -> None:

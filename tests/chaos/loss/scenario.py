@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -14,6 +14,7 @@ import msgspec
 from shared.security.keys import KeyRing
 from shared.security.tokens import AUDIENCE_ROOM, Claims, Grant, Tier, Tokens
 from shared.stack.stack import LocalStack
+from shared.tasks import end
 from tests.conftest import child_environ
 from tests.support.room_client import guest
 
@@ -69,16 +70,21 @@ async def stage(
         links = await enter(Links(int(stack.url.rsplit(":", 1)[1])))
         async with httpx.AsyncClient(base_url=stack.url) as http:
             room, _ = await (await guest(http, "Owner")).create_room("Chaos")
-        witnesses = _witnesses(stack, f"http://127.0.0.1:{links.port}", room, clients, rng)
+        people = witnesses(stack, f"http://127.0.0.1:{links.port}", room, clients, rng)
         scribe = Scribe(state.redis_url, room)
-        background = [asyncio.create_task(scribe.run()), *(asyncio.create_task(one.run()) for one in witnesses)]
-        try:
-            await _until(lambda: all(one.connections for one in witnesses))
-            yield Stage(state, stack, links, valkey, room, witnesses, scribe)
-        finally:
-            for task in background:
-                task.cancel()
-            await asyncio.gather(*background, return_exceptions=True)
+        async with present(people, scribe):
+            yield Stage(state, stack, links, valkey, room, people, scribe)
+
+
+@asynccontextmanager
+async def present(people: Sequence[Witness], scribe: Scribe) -> AsyncIterator[None]:
+    """Have everybody in the room, and what is said written down, until the exit."""
+    background = [asyncio.create_task(scribe.run()), *(asyncio.create_task(one.run()) for one in people)]
+    try:
+        await until(lambda: all(one.connections for one in people))
+        yield
+    finally:
+        await end(*background)
 
 
 async def run(
@@ -99,7 +105,7 @@ async def run(
     """
     rng = random.Random(seed)
     async with stage(folder, clients=clients, rng=rng, slow_sync=slow_sync) as ground:
-        witnesses, scribe = ground.witnesses, ground.scribe
+        people, scribe = ground.witnesses, ground.scribe
         breaking = Faults(
             state=ground.state,
             stack=ground.stack,
@@ -112,7 +118,7 @@ async def run(
         )
         await breaking.set_up_valkey()
         stop = asyncio.Event()
-        talking = [asyncio.create_task(one.talk(per_second, stop)) for one in witnesses]
+        talking = [asyncio.create_task(one.talk(per_second, stop)) for one in people]
         began = time.monotonic()
         while (passed := time.monotonic() - began) < seconds:
             await asyncio.sleep(rng.uniform(*_PAUSE_S))
@@ -122,52 +128,62 @@ async def run(
             await asyncio.gather(*talking)
         lasted = time.monotonic() - began
         await scribe.compare()
-        unsettled = await stragglers(witnesses, max(scribe.entries, default=0))
-    verdict = judge(witnesses, scribe.entries, scribe.vanished)
+        unsettled = await stragglers(people, max(scribe.entries, default=0))
+    verdict = judge(people, scribe.entries, scribe.vanished)
     return Outcome(verdict, dict(breaking.done), lasted, unsettled)
 
 
-def _witnesses(stack: LocalStack, url: str, room: str, count: int, rng: random.Random) -> list[Witness]:
-    tokens = Tokens(KeyRing.from_jwks(stack.jwt_keys))
+def witnesses(stack: LocalStack, url: str, room: str, count: int, rng: random.Random) -> list[Witness]:
+    """People who may talk, in a tier whose limits leave room for what is sent again."""
     names = [f"w{number}" for number in range(count)]
+    tokens = room_tokens(stack, room, names, tier=Tier.PREMIUM)
     return [
-        Witness(
-            name,
-            url=url,
-            room=room,
-            token=tokens.sign(
-                Claims(
-                    sub=name,
-                    name=name,
-                    # A tier whose limits leave room for what is sent again.
-                    tier=Tier.PREMIUM,
-                    room=room,
-                    grants=frozenset({Grant.SUBSCRIBE, Grant.CHAT}),
-                ),
-                audience=AUDIENCE_ROOM,
-                lifetime_s=_TOKEN_LIFETIME_S,
-            ),
-            rng=random.Random(rng.random()),
+        Witness(name, url=url, room=room, token=token, rng=random.Random(rng.random()))
+        for name, token in zip(names, tokens, strict=True)
+    ]
+
+
+def room_tokens(
+    stack: LocalStack,
+    room: str,
+    names: Iterable[str],
+    *,
+    tier: Tier,
+    grants: Iterable[Grant] = (Grant.SUBSCRIBE, Grant.CHAT),
+) -> list[str]:
+    """A token for each name, signed by the key that signs now."""
+    tokens = Tokens(KeyRing.from_jwks(stack.keys_file.read_text(encoding="utf-8")))
+    granted = frozenset(grants)
+    return [
+        tokens.sign(
+            Claims(sub=name, name=name, tier=tier, room=room, grants=granted),
+            audience=AUDIENCE_ROOM,
+            lifetime_s=_TOKEN_LIFETIME_S,
         )
         for name in names
     ]
 
 
-async def stragglers(witnesses: list[Witness], end: int) -> int:
+async def stragglers(people: Sequence[Witness], last: int) -> int:
     """How many have not come to the log's end although there was time."""
 
     def behind() -> int:
-        return sum(one.offset < end for one in witnesses)
+        return sum(one.offset < last for one in people)
 
     try:
-        await _until(lambda: not behind())
+        await until(lambda: not behind())
     except TimeoutError:
         return behind()
     return 0
 
 
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(_SETTLING_S):
+async def until(condition: Callable[[], bool], *, seconds: float = _SETTLING_S) -> None:
+    """Wait for it.
+
+    Raises:
+        TimeoutError: it was not met in time.
+    """
+    async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.05)
 

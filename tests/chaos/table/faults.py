@@ -16,11 +16,13 @@ from websockets.exceptions import WebSocketException
 from shared.protocol import messages as m
 from shared.security.key_source import FILE_INTERVAL_S
 from shared.security.keys import KeyRing
-from shared.security.tokens import AUDIENCE_ROOM, Claims, Grant, Tier, Tokens
+from shared.security.tokens import Grant, Tier
 from shared.stack.supervisor import Child
+from shared.tasks import end
 from tests.bench.rotation import LEAD_S, rotate
 from tests.chaos.loss.faults import Faults
-from tests.chaos.loss.scenario import Stage
+from tests.chaos.loss.links import Links
+from tests.chaos.loss.scenario import Stage, room_tokens
 from tests.support.room_client import socket_url
 
 PAUSE_S: Final = 4.0
@@ -58,8 +60,7 @@ class Ground:
         children = [stage.stack.process(name) for name in (*names, "balancer")]
         async with asyncio.timeout(_WHOLE_S):
             for child in (*children, stage.state.process("valkey")):
-                while not await child.spec.ready():
-                    await asyncio.sleep(0.05)
+                await _ready(child)
 
 
 async def function_killed(ground: Ground) -> str:
@@ -121,10 +122,7 @@ async def valkey_disk_full(ground: Ground) -> str:
 
 async def valkey_delayed(ground: Ground) -> str:
     """What goes to Valkey and what comes from there takes 200 ms longer each."""
-    ground.stage.valkey.delay_s = _DELAY_S
-    await asyncio.sleep(PAUSE_S)
-    ground.stage.valkey.delay_s = 0.0
-    return f"{_DELAY_S * 1000:.0f} ms more each way for {PAUSE_S:.0f} s"
+    return await _delay(ground.stage.valkey)
 
 
 async def valkey_links_silent(ground: Ground) -> str:
@@ -138,8 +136,7 @@ async def mongod_killed(ground: Ground) -> str:
     child = ground.stage.stack.process("mongod")
     await ground.stage.stack.kill("mongod")
     async with asyncio.timeout(_WHOLE_S):
-        while not await child.spec.ready():
-            await asyncio.sleep(0.05)
+        await _ready(child)
     return "killed and started again"
 
 
@@ -150,10 +147,7 @@ async def mongod_paused(ground: Ground) -> str:
 
 async def clients_delayed(ground: Ground) -> str:
     """Everybody's way to the platform takes 200 ms longer each way."""
-    ground.stage.clients.delay_s = _DELAY_S
-    await asyncio.sleep(PAUSE_S)
-    ground.stage.clients.delay_s = 0.0
-    return f"{_DELAY_S * 1000:.0f} ms more each way for {PAUSE_S:.0f} s"
+    return await _delay(ground.stage.clients)
 
 
 async def clients_half_open(ground: Ground) -> str:
@@ -251,21 +245,8 @@ class Crowd:
         self._rng = ground.rng
         self._joined = 0
         self._count = ground.storm
-        tokens = Tokens(KeyRing.from_jwks(stage.stack.keys_file.read_text(encoding="utf-8")))
-        self._tokens = [
-            tokens.sign(
-                Claims(
-                    sub=f"crowd-{os.getpid()}-{ground.rng.getrandbits(40)}",
-                    name="Crowd",
-                    tier=Tier.VIEWER,
-                    room=self._room,
-                    grants=frozenset({Grant.SUBSCRIBE}),
-                ),
-                audience=AUDIENCE_ROOM,
-                lifetime_s=3600,
-            )
-            for _ in range(self._count)
-        ]
+        names = [f"crowd-{os.getpid()}-{ground.rng.getrandbits(40)}" for _ in range(self._count)]
+        self._tokens = room_tokens(stage.stack, self._room, names, tier=Tier.VIEWER, grants=[Grant.SUBSCRIBE])
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -273,9 +254,7 @@ class Crowd:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
 
     def come_back(self) -> None:
         """Begin to count anew: those who were there have just been cut off."""
@@ -312,6 +291,18 @@ async def _pause(child: Child) -> str:
     await asyncio.sleep(PAUSE_S)
     child.send(signal.SIGCONT)
     return f"stopped for {PAUSE_S:.0f} s (SIGSTOP)"
+
+
+async def _delay(links: Links) -> str:
+    links.delay_s = _DELAY_S
+    await asyncio.sleep(PAUSE_S)
+    links.delay_s = 0.0
+    return f"{_DELAY_S * 1000:.0f} ms more each way for {PAUSE_S:.0f} s"
+
+
+async def _ready(child: Child) -> None:
+    while not await child.spec.ready():
+        await asyncio.sleep(0.05)
 
 
 def _is_small(folder: Path) -> bool:
