@@ -52,11 +52,12 @@ def test_too_few_points_are_no_verdict() -> None:
 
 @pytest.mark.timeout(90)
 async def test_a_short_soak_opens_and_closes_rooms_and_judges_every_process(tmp_path: Path) -> None:
-    plan = Plan(rooms=3, people=3, per_second=2.0, room_s=2.0)
+    plan = Plan(rooms=3, people=3, live=1, per_second=2.0, room_s=2.0)
     outcome = await run(tmp_path, plan, seconds=12)
     assert outcome.wrong == {}
     assert outcome.done["rooms_closed"] >= 3
     assert outcome.done["deliveries"] >= outcome.done["messages"] > 0
+    assert outcome.done["packets_watched"] > 0
     judged = {name.split("/")[0] for name in outcome.trends}
     assert judged == {"function-1", "function-2", "worker-1", "valkey", "cache", "mongod", "balancer"}
     for series in ("tasks", "backlog_frames", "rss_kb", "descriptors"):

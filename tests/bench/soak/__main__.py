@@ -1,8 +1,8 @@
 """Does anything grow under steady load? Memory, descriptors, threads, tasks and queues of every process.
 
-Run with `task bench:soak -- --minutes 60`: rooms open and close, people talk, and at the end each series is judged by
-its slope after the first third (trend.py). The last line is one JSON object; the exit code is 1 when a series grew or
-something went wrong.
+Run with `task bench:soak -- --minutes 60`: rooms open and close, people talk, stream and watch; at the end each series
+is judged by its slope after the first third (trend.py). The last line is one JSON object; the exit code is 1 when a
+series grew or something went wrong.
 """
 
 import argparse
@@ -108,6 +108,7 @@ def figures(outcome: Outcome, plan: Plan) -> dict[str, Any]:
         "seconds": round(outcome.seconds, 1),
         "rooms": plan.rooms,
         "people_per_room": plan.people,
+        "live_rooms": plan.live,
         **outcome.done,
         "wrong": sum(outcome.wrong.values()),
         "grows": [name for name, found in outcome.trends.items() if not found.flat],
@@ -122,6 +123,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--rooms", type=int, default=20, help="open at any time")
     parser.add_argument("--people", type=int, default=10, help="in each room")
+    parser.add_argument("--live", type=int, default=5, help="of the rooms are published to")
+    parser.add_argument("--watching", type=int, default=4, help="watch each of these")
     parser.add_argument("--per-second", type=float, default=0.2, help="messages of each person")
     parser.add_argument("--room-seconds", type=float, default=120.0, help="a room's mean life")
     parser.add_argument("--seed", type=int, default=1)
@@ -129,6 +132,8 @@ def main() -> None:
     plan = Plan(
         rooms=arguments.rooms,
         people=arguments.people,
+        live=arguments.live,
+        watching=arguments.watching,
         per_second=arguments.per_second,
         room_s=arguments.room_seconds,
         seed=arguments.seed,

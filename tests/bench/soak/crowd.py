@@ -1,8 +1,12 @@
-"""Steady load: so many rooms at any time, each for a while with people who talk, then ended and another one opened."""
+"""Steady load: so many rooms at any time, each for a while with people who talk, then ended and another one opened.
+
+Some of them are live all that while: their owner publishes, and some of the people watch.
+"""
 
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final
 
@@ -11,16 +15,24 @@ import msgspec
 from websockets.exceptions import WebSocketException
 
 from shared.stack.stack import LocalStack
+from tests.bench.live import published, watched
 from tests.support.room_client import Person, RoomClient, joined
 
 _AGAIN_S: Final = 1.0
+# Nobody sees anything in less.
+_LEAST_WATCHED_S: Final = 2.0
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """How much: rooms at a time, people in each, messages a second of each, and a room's mean life in seconds."""
+    """How much: rooms at a time, people in each, messages a second of each, and a room's mean life in seconds.
+
+    `live` of the rooms are published to, and in each of these `watching` people watch besides the others.
+    """
 
     rooms: int
     people: int
+    live: int = 0
+    watching: int = 2
     per_second: float
     room_s: float
     seed: int = 1
@@ -40,19 +52,19 @@ class Crowd:
     async def run(self, http: httpx.AsyncClient) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(self._plan.rooms):
-                tasks.create_task(self._rooms(http))
+            for number in range(self._plan.rooms):
+                tasks.create_task(self._rooms(http, live=number < self._plan.live))
 
-    async def _rooms(self, http: httpx.AsyncClient) -> None:
+    async def _rooms(self, http: httpx.AsyncClient, *, live: bool) -> None:
         while True:
             try:
-                await self._room(http)
+                await self._room(http, live=live)
             except* (AssertionError, httpx.HTTPError, OSError, TimeoutError, WebSocketException) as errors:
-                for error in errors.exceptions:
+                for error in _leaves(errors):
                     self.wrong[f"{type(error).__name__}: {error}"[:200]] += 1
                 await asyncio.sleep(_AGAIN_S)
 
-    async def _room(self, http: httpx.AsyncClient) -> None:
+    async def _room(self, http: httpx.AsyncClient, *, live: bool) -> None:
         # Nobody may make many rooms: each has an owner of its own, at an address of their own.
         owner = await self._person(http)
         room, token = await owner.create_room("Soak")
@@ -64,9 +76,25 @@ class Crowd:
             for _ in range(self._plan.people - 1):
                 visitor = await self._person(http)
                 people.create_task(self._attend(room, await visitor.room_token(room), lives_s))
+            if live:
+                people.create_task(self._stream(http, room, token, lives_s))
         ended = await http.delete(f"/v1/rooms/{room}", headers=owner.headers)
         assert ended.status_code in {200, 204}, ended.text
         self.done["rooms_closed"] += 1
+
+    async def _stream(self, http: httpx.AsyncClient, room: str, token: str, seconds: float) -> None:
+        async with published(http, room, token), asyncio.TaskGroup() as people:
+            self.done["streams"] += 1
+            for _ in range(self._plan.watching):
+                people.create_task(self._watch(http, room, seconds))
+
+    async def _watch(self, http: httpx.AsyncClient, room: str, seconds: float) -> None:
+        viewer = await self._person(http)
+        packets = await watched(http, room, await viewer.room_token(room), max(seconds, _LEAST_WATCHED_S))
+        self.done["watched"] += 1
+        self.done["packets_watched"] += packets
+        if not packets:
+            self.wrong["watched and saw nothing"] += 1
 
     async def _person(self, http: httpx.AsyncClient) -> Person:
         self._persons += 1
@@ -92,3 +120,11 @@ class Crowd:
         self.done["deliveries"] += len(offsets)
         if offsets != sorted(set(offsets)):
             self.wrong["doubled or out of order"] += 1
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
