@@ -5,8 +5,9 @@ import gc
 import math
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -64,7 +65,7 @@ from shared.serving import serve
 from shared.settings import SettingsError, load
 from shared.state.directory import Unchanged
 from shared.state.fleet import NoWorkerAvailable
-from shared.tasks import end
+from shared.tasks import end, keep
 from shared.telemetry import own_use, tracing
 from shared.telemetry.exposition import exposed
 from shared.telemetry.logs import configure_logging
@@ -161,18 +162,18 @@ def _lifespan(context: Context) -> Any:  # noqa: ANN401 - Litestar's own type is
         context.hub.start()
         vitals.watch_identity(context.tokens)
         tasks = [
-            asyncio.create_task(vitals.watch_loop(), name="loop-lag"),
-            asyncio.create_task(vitals.watch_dependencies(context.redis, context.mongodb), name="dependencies"),
-            asyncio.create_task(context.cache.run(), name="cache"),
-            asyncio.create_task(context.desk.run(), name="attendance-desk"),
-            asyncio.create_task(context.door.run(), name="door"),
-            asyncio.create_task(context.bus.run(), name="bus"),
-            asyncio.create_task(context.ephemeral.run(), name="ephemeral"),
-            asyncio.create_task(context.sampling.run(), name="sampling"),
-            asyncio.create_task(signaling.expire_silent(context), name="expire-silent"),
-            asyncio.create_task(signaling.hold_places(context), name="hold-places"),
-            asyncio.create_task(context.keys.follow(context.tokens), name="keys"),
-            asyncio.create_task(context.revocations.follow(), name="revocations"),
+            _keep(vitals.watch_loop, "loop-lag"),
+            _keep(partial(vitals.watch_dependencies, context.redis, context.mongodb), "dependencies"),
+            _keep(context.cache.run, "cache"),
+            _keep(context.desk.run, "attendance-desk"),
+            _keep(context.door.run, "door"),
+            _keep(context.bus.run, "bus"),
+            _keep(context.ephemeral.run, "ephemeral"),
+            _keep(context.sampling.run, "sampling"),
+            _keep(partial(signaling.expire_silent, context), "expire-silent"),
+            _keep(partial(signaling.hold_places, context), "hold-places"),
+            _keep(partial(context.keys.follow, context.tokens), "keys"),
+            _keep(context.revocations.follow, "revocations"),
         ]
         if "archive" in context.settings.functions:
             tasks += _archiving(context)
@@ -189,6 +190,10 @@ def _lifespan(context: Context) -> Any:  # noqa: ANN401 - Litestar's own type is
     return lifespan
 
 
+def _keep(work: Callable[[], Awaitable[None]], name: str) -> asyncio.Task[None]:
+    return keep(work, name, metrics.task_failed)
+
+
 def _archiving(context: Context) -> list[asyncio.Task[None]]:
     archiver = Archiver(context.redis, context.archive, context.directory, context.announcer, context.settings.instance)
     recordings = RecordingArchiver(context.reports, context.catalogue, context.announcer)
@@ -197,12 +202,12 @@ def _archiving(context: Context) -> list[asyncio.Task[None]]:
     reaper = Reaper(context.directory, context.log, context.fleet)
     dispatcher = Dispatcher(context.webhooks, context.deliveries, context.sender)
     return [
-        asyncio.create_task(archiver.run(), name="archiver"),
-        asyncio.create_task(recordings.run(), name="recording-archiver"),
-        asyncio.create_task(notices.run(), name="notices"),
-        asyncio.create_task(sweeper.run(), name="sweeper"),
-        asyncio.create_task(reaper.run(), name="reaper"),
-        asyncio.create_task(dispatcher.run(), name="webhooks"),
+        _keep(archiver.run, "archiver"),
+        _keep(recordings.run, "recording-archiver"),
+        _keep(notices.run, "notices"),
+        _keep(sweeper.run, "sweeper"),
+        _keep(reaper.run, "reaper"),
+        _keep(dispatcher.run, "webhooks"),
     ]
 
 

@@ -66,3 +66,9 @@ MONGODB_SECONDS = histogram(state.MONGODB_SECONDS)
 MONGODB_ERRORS = counter(state.MONGODB_ERRORS)
 
 DRAINING = gauge(process.DRAINING)
+TASK_FAILURES = counter(process.TASK_FAILURES)
+
+
+def task_failed(name: str) -> None:
+    """A task of that name met an error that nobody foresaw."""
+    TASK_FAILURES.labels(name).inc()

@@ -19,6 +19,7 @@ from functions.signaling.outbox import Outbox
 from functions.signaling.tail import Tail
 from shared.protocol.messages import Gap, ModerationAction, Sanction, ServerMessage, decode_event
 from shared.state.rooms import Entry, Position, RoomLog
+from shared.tasks import end, keep
 
 EPOCH_CHECK_S = 2.0
 UNPROMPTED_CHECKS = 5
@@ -44,16 +45,14 @@ class Hub:
     def start(self) -> None:
         """Start following logs."""
         self._tasks = [
-            asyncio.create_task(self._tail.run(), name="tail"),
-            asyncio.create_task(self._check_epochs(), name="epochs"),
+            keep(self._tail.run, "tail", metrics.task_failed),
+            keep(self._check_epochs, "epochs", metrics.task_failed),
         ]
 
     async def stop(self) -> None:
         """Stop, after what is being appended."""
         await self.appender.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
 
     async def join(
         self, room: str, outbox: Outbox, *, epoch: str | None, offset: int | None

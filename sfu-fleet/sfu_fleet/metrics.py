@@ -69,6 +69,7 @@ class Metrics(Collector):
         self._drops: dict[str, int] = {}
         made = self.registry
         self.loop_errors = counter(media.LOOP_ERRORS, made)
+        self.task_failures = counter(process.TASK_FAILURES, made)
         self.registration_failures = counter(media.REGISTRATION_FAILURES, made)
         self.event_failures = counter(media.EVENT_FAILURES, made)
         self.qualities_lost = counter(media.QUALITY_NOTICES_LOST, made)

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -42,7 +43,7 @@ from shared.state.fleet import Fleet, Move, NoWorkerAvailable, Orders, Supersede
 from shared.state.qualities import send_qualities
 from shared.state.recordings import RecordingReports
 from shared.state.rooms import RoomLog
-from shared.tasks import end
+from shared.tasks import end, keep
 from shared.telemetry import tracing
 from shared.telemetry.exposition import exposed
 
@@ -140,7 +141,7 @@ class SfuWorker:
                 insecure_hs256=settings.insecure_hs256,
             )
             tokens = Tokens(await keys.first())
-            self._task(stack, keys.follow(tokens), "keys")
+            self._task(stack, partial(keys.follow, tokens), "keys")
             self.app = build_app(
                 Services(
                     self.rooms,
@@ -154,15 +155,15 @@ class SfuWorker:
                     media_socket.port,
                 )
             )
-            self._registering = self._task(stack, self.registry.run(), "registry")
-            self._task(stack, self.rooms.run(), "rooms")
-            self._task(stack, self.upstreams.run(), "upstreams")
-            self._task(stack, self.events.run(), "stream-events")
+            self._registering = self._task(stack, self.registry.run, "registry")
+            self._task(stack, self.rooms.run, "rooms")
+            self._task(stack, self.upstreams.run, "upstreams")
+            self._task(stack, self.events.run, "stream-events")
             for name, duty in self.recordings.duties().items():
                 self._task(stack, duty, name)
-            self._task(stack, loop_lag.watch(self.metrics.loop_lag), "loop-lag")
-            self._task(stack, news.run(), "quality-news")
-            self._task(stack, Census(self.rooms, self.metrics).run(), "census")
+            self._task(stack, partial(loop_lag.watch, self.metrics.loop_lag), "loop-lag")
+            self._task(stack, news.run, "quality-news")
+            self._task(stack, Census(self.rooms, self.metrics).run, "census")
             self._stack = stack.pop_all()
         log.info("media_socket", host=settings.media_host, port=self.media_port, announced=settings.announced())
         return self
@@ -324,16 +325,13 @@ class SfuWorker:
         log.info("packet_plane", plane="python")
         return PythonPlane(media_socket, self.metrics)
 
-    @staticmethod
-    def _task(stack: AsyncExitStack, coroutine: Any, name: str) -> asyncio.Task[None]:  # noqa: ANN401 - a coroutine
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coroutine, name=name)
-
-        async def stop() -> None:
-            for error in await end(task):
-                log.error("task_failed", task=name, exc_info=error)
-
-        stack.push_async_callback(stop)
+    def _task(self, stack: AsyncExitStack, work: Callable[[], Awaitable[None]], name: str) -> asyncio.Task[None]:
+        task = keep(work, name, self._task_failed)
+        stack.push_async_callback(end, task)
         return task
+
+    def _task_failed(self, name: str) -> None:
+        self.metrics.task_failures.labels(name).inc()
 
     def _on_loop_error(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Whatever nobody awaited: counted and logged, the process goes on."""

@@ -7,8 +7,9 @@ from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisClusterException
+from redis.exceptions import ReadOnlyError, RedisClusterException
 
+from shared.state import redis_py
 from shared.state.documents import Document
 
 CONNECTIONS = 100
@@ -16,11 +17,15 @@ CONNECT_TIMEOUT_S = 2.0
 COMMAND_TIMEOUT_S = 5.0
 APP_NAME = "headrace"
 
+redis_py.mend()
+
 
 def connect_redis(url: str) -> Redis:
     """A client for `redis://` or `rediss://`; it connects at the first command and reconnects by itself.
 
-    One quick retry covers a connection that died while idle. Longer outages are the caller's to see.
+    One quick retry covers a connection that died while idle. Longer outages are the caller's to see. A server that is
+    no primary any more is left as if it had gone: after an orderly change of primary its connections stay open, and
+    only a new one leads to whoever has its name now.
     """
     return Redis.from_pool(
         BlockingConnectionPool.from_url(
@@ -35,7 +40,7 @@ def connect_redis(url: str) -> Redis:
             socket_keepalive=True,
             health_check_interval=15,
             retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), retries=1),
-            retry_on_error=[RedisConnectionError],
+            retry_on_error=[RedisConnectionError, ReadOnlyError],
         )
     )
 

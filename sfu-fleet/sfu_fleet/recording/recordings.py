@@ -2,9 +2,9 @@
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 from redis.exceptions import RedisError
@@ -173,12 +173,12 @@ class Recordings:
         await asyncio.to_thread(self._folder.remove, found)
         log.info("recording_deleted", recording=identifier, room=room)
 
-    def duties(self) -> dict[str, Coroutine[Any, Any, None]]:
-        """What has to run for as long as the worker does, by name. Each is to be cancelled by itself."""
+    def duties(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """What has to be done for as long as the worker runs, by name. Each is to be cancelled by itself."""
         return {
-            "recording-reports": self._report(),
-            "recording-progress": self._tell_progress(),
-            "recordings-disowned": self._delete_disowned(),
+            "recording-reports": self._report,
+            "recording-progress": self._tell_progress,
+            "recordings-disowned": self._delete_disowned,
         }
 
     async def finish(self) -> None:

@@ -35,6 +35,13 @@ TASKS = Metric(
     help="Tasks of the event loop that have not ended",
     question="Is something begun again and again that never ends?",
 )
+TASK_FAILURES = Metric(
+    name="headrace_task_failures_total",
+    kind="counter",
+    help="Errors that nobody foresaw in what a process does for as long as it runs; it was begun again",
+    question="Is there a fault in the program that only the log tells of?",
+    labels=(Label("task", "what it was", at_most=32),),
+)
 
 CPU_SECONDS = Metric(
     name="process_cpu_seconds_total",
@@ -52,7 +59,7 @@ RESIDENT_MEMORY = Metric(
 )
 _GENERATION = Label("generation", "of the garbage collector", ("0", "1", "2"))
 
-OURS = (MEMORY_LIMIT, CPU_USED, MEMORY_USED, DRAINING, TASKS)
+OURS = (MEMORY_LIMIT, CPU_USED, MEMORY_USED, DRAINING, TASKS, TASK_FAILURES)
 INTERPRETER = (
     CPU_SECONDS,
     RESIDENT_MEMORY,
