@@ -64,7 +64,7 @@ def _test(rest: list[str], progress: Progress) -> int:
     logs = paths.DATA / "logs"
     # The tests start their own servers, on ports of their own.
     with_browser = not any("not e2e" in argument for argument in rest)
-    needs = prerequisites.Needs(data=paths.DATA, chromium=with_browser, compiler=True, observing=True)
+    needs = prerequisites.Needs(data=paths.DATA, chromium=with_browser, compiler=True, observing=True, faults=True)
     prerequisites.ensure(needs, progress)
     bootstrap.ensure(bootstrap.DEV_REQUIREMENTS, progress=progress, logs=logs)
     return int(_inside().test(_build_client(progress, logs), rest))

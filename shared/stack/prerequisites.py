@@ -62,6 +62,8 @@ class Needs:
     """A C compiler is put to use where there is one, and not missed where it cannot be installed."""
     observing: bool = False
     """So are Prometheus and HAProxy: tests that run them are left out without."""
+    faults: bool = False
+    """Likewise what drops packets and sets clocks."""
     prometheus: bool = False
     haproxy: bool = False
 
@@ -102,6 +104,10 @@ def _wishes(needs: Needs, which: Callable[[str], str | None]) -> Iterator[str]:
         yield from ("gcc", "libc6-dev")
     if needs.observing:
         yield from (name for name in ("prometheus", "haproxy") if not _installed(name, which))
+    if needs.faults and not _installed("iptables", which):
+        yield "iptables"
+    if needs.faults and libfaketime() is None:
+        yield "libfaketime"
 
 
 def check(needs: Needs) -> Iterator[Missing]:
@@ -134,6 +140,11 @@ def raise_descriptor_limit() -> int:
             return soft
         return allowed
     return MAX_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
+
+
+def libfaketime() -> Path | None:
+    """The library that sets the clock of a process, in which folder Debian has it; None where it is not installed."""
+    return next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
 
 def _installed(name: str, which: Callable[[str], str | None]) -> bool:

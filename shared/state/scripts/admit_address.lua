@@ -5,7 +5,7 @@
 -- Returns: {outcome, wait in ms}: 0 may pass, 2 too fast, 3 backed off
 
 local now = now_us()
-local until_us = tonumber(redis.call('HGET', KEYS[2], 'until') or '0')
+local until_us = backed_off_until(KEYS[2], now)
 if until_us > now then
     return { 3, math.ceil((until_us - now) / 1000) }
 end

@@ -36,9 +36,11 @@ local any_ban = redis.call('EXISTS', bans) == 1
 -- algorithm); whoever is not kept may send it all. Returns the wait in ms, 0 when the message may pass.
 local BURST_US = 2000000
 local function take(sender, rate)
-    local due = tonumber(redis.call('ZSCORE', rates, sender) or '0')
-    -- A server clock that was set back must not silence anybody for longer than a full budget takes.
-    due = math.min(math.max(due, now), now + BURST_US)
+    local due = math.max(tonumber(redis.call('ZSCORE', rates, sender) or '0'), now)
+    if due > now + BURST_US then
+        -- As in budget.lua: the server's clock was set back.
+        due = now
+    end
     local step = 1000000 / rate
     local over = due + step - now - BURST_US
     if over > 0 then
@@ -50,7 +52,9 @@ end
 
 local function until_next(sender)
     local before = redis.call('ZSCORE', slow, sender)
-    return before and math.max(0, math.ceil((tonumber(before) + slow_us - now) / 1000)) or 0
+    -- Nobody has spoken later than now; where it says so, the server's clock was set back.
+    local last_us = tonumber(before or '0')
+    return last_us <= now and math.max(0, math.ceil((last_us + slow_us - now) / 1000)) or 0
 end
 
 local appended = 0

@@ -9,6 +9,9 @@ local RESERVED_S = 5
 -- A session that was placed this long before a report is in it.
 local REPORTED_AFTER_S = 2
 
+-- No worker and no origin is held for longer without being renewed.
+local LONGEST_LEASE_US = 60000000
+
 local function fleet_now()
     local given = tonumber(ARGV[1])
     return given > 0 and given or now_us()

@@ -5,8 +5,11 @@
 local function spend(key, now, rate, burst)
     local step = 1000000 / rate
     local window = step * burst
-    -- A server clock that was set back must not lock anybody out for longer than a whole budget takes.
-    local due = math.min(math.max(tonumber(redis.call('GET', key) or '0'), now), now + window)
+    local due = math.max(tonumber(redis.call('GET', key) or '0'), now)
+    if due > now + window then
+        -- No budget is emptier than empty: the server's clock was set back, and nobody is to wait for as long as that was.
+        due = now
+    end
     local over = due + step - now - window
     if over > 0 then
         return math.ceil(over / 1000)

@@ -12,7 +12,7 @@ local now = now_us()
 local kind, limit = ARGV[1], tonumber(ARGV[3])
 local member = kind .. '|' .. ARGV[2]
 
-local until_us = tonumber(redis.call('HGET', standing, 'until') or '0')
+local until_us = backed_off_until(standing, now)
 if until_us > now then
     return { 3, math.ceil((until_us - now) / 1000), '' }
 end
@@ -24,6 +24,11 @@ end
 for _, lapsed in ipairs(redis.call('ZRANGEBYSCORE', sockets, '-inf', whole(now))) do
     redis.call('ZREM', sockets, lapsed)
     redis.call('HDEL', opened, lapsed)
+end
+local longest = now + tonumber(ARGV[4]) * 1000
+for _, late in ipairs(redis.call('ZRANGEBYSCORE', sockets, '(' .. whole(longest), '+inf')) do
+    -- From before the server's clock was set back: whoever is still there says so before this.
+    redis.call('ZADD', sockets, whole(longest), late)
 end
 local held, oldest, since = 0, '', math.huge
 local all = redis.call('HGETALL', opened)

@@ -7,9 +7,9 @@
 
 local standing = KEYS[1]
 local now = now_us()
-local known = redis.call('HMGET', standing, 'points', 'at', 'level', 'until')
+local known = redis.call('HMGET', standing, 'points', 'at', 'level')
 local at, level = tonumber(known[2] or whole(now)), tonumber(known[3] or '0')
-local until_us = tonumber(known[4] or '0')
+local until_us = backed_off_until(standing, now)
 if until_us > now then
     return math.ceil((until_us - now) / 1000)
 end

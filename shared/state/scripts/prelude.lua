@@ -6,6 +6,13 @@ local function now_us()
     return tonumber(time[1]) * 1000000 + tonumber(time[2])
 end
 
+-- Until when (µs) somebody is backed off; 0 when they are not. A standing (hash, see offend.lua) that was written later
+-- than now was written before the server's clock was set back, and is forgiven.
+local function backed_off_until(standing, now)
+    local facts = redis.call('HMGET', standing, 'until', 'at')
+    return tonumber(facts[2] or '0') <= now and tonumber(facts[1] or '0') or 0
+end
+
 -- An integer as text; Lua's own conversion would round it to 14 digits.
 local function whole(number)
     return string.format('%.0f', number)

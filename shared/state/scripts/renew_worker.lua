@@ -23,6 +23,10 @@ redis.call('HSET', book, 'boot', boot, 'capacity', ARGV[6], 'base', ARGV[7], 'jo
 settle_book(book, now)
 redis.call('EXPIRE', book, 60)
 
+-- From before the server's clock was set back: whoever is still there renews it, nobody else is to last for as long.
+for _, late in ipairs(redis.call('ZRANGEBYSCORE', leases, '(' .. whole(expires), '+inf')) do
+    redis.call('ZADD', leases, whole(expires), late)
+end
 -- The long dead, a few at a time.
 local forgotten = whole(now - 60000000)
 for _, gone in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', forgotten, 'LIMIT', 0, 8)) do
@@ -48,7 +52,7 @@ for index = 7, #KEYS do
         -- Ours, or nobody's since Redis lost it: who holds it says so again.
         redis.call('HSET', room, 'worker', worker, 'boot', boot, 'token', token, 'viewers', viewers,
             'viewer_pps', ARGV[at + 4], 'pull_pps', ARGV[at + 5])
-        local until_now = tonumber(facts[3] or '0')
+        local until_now = math.min(tonumber(facts[3] or '0'), now + LONGEST_LEASE_US)
         redis.call('HSET', room, 'until', whole(math.max(expires, held and until_now or 0)))
         redis.call('HDEL', room, 'e:' .. worker)
         prune_edges(room, now)

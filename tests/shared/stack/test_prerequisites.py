@@ -110,6 +110,16 @@ def test_a_compiler_is_wished_for_where_there_is_none() -> None:
     assert list(prerequisites._wishes(Needs(data=Path()), lambda _: None)) == []
 
 
+def test_what_makes_faults_is_wished_for_where_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    needs = Needs(data=Path(), faults=True)
+    monkeypatch.setattr(prerequisites, "_installed", lambda *_: False)
+    monkeypatch.setattr(prerequisites, "libfaketime", lambda: None)
+    assert list(prerequisites._wishes(needs, lambda _: None)) == ["iptables", "libfaketime"]
+    monkeypatch.setattr(prerequisites, "_installed", lambda *_: True)
+    monkeypatch.setattr(prerequisites, "libfaketime", lambda: Path("libfaketimeMT.so.1"))
+    assert list(prerequisites._wishes(needs, lambda _: None)) == []
+
+
 def test_no_chromium_names_the_package_and_how_to_do_without() -> None:
     (missing,) = prerequisites._chromium(lambda _: None)
     assert missing.package == "chromium"
