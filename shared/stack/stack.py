@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
+import msgspec
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 from redis.asyncio import Redis
@@ -143,11 +144,15 @@ class LocalStack:
                 while child.pid == pid:  # noqa: ASYNC110 - the watcher polls as well, there is no event to wait for
                     await asyncio.sleep(0.01)
 
-    async def start(self, name: str) -> Child:
-        """Start a child again that was killed with `restart=False`, on its same port; ready when this returns."""
+    async def start(self, name: str, environ: Mapping[str, str] | None = None) -> Child:
+        """Start a child again that was killed with `restart=False`, on its same port; ready when this returns.
+
+        `environ` is for it alone, on top of what it had.
+        """
         child = self.process(name)
         await child.ended.wait()
-        return await self._running().start(child.spec)
+        spec = msgspec.structs.replace(child.spec, environ={**child.spec.environ, **(environ or {})})
+        return await self._running().start(spec)
 
     async def add(self, spec: ChildSpec) -> Child:
         """Have one more process kept running; it is stopped before the functions are."""

@@ -41,6 +41,19 @@ class ReplicaSet:
                         return port
                 await asyncio.sleep(0.05)
 
+    async def whole(self) -> None:
+        """Wait until there is a primary, and every other member follows it."""
+        primary = await self.primary()
+        async with asyncio.timeout(60):
+            for port in self.ports:
+                while port != primary and not (await _hello(port)).get("secondary"):
+                    await asyncio.sleep(0.05)
+
+    @property
+    def members(self) -> list[Child]:
+        """The processes."""
+        return [self.member(port) for port in self.ports]
+
     def member(self, port: int) -> Child:
         """The process at a port."""
         return self._supervisor.children[f"mongod-{port}"]

@@ -13,13 +13,13 @@ class TcpProxy(Generic[L]):
     """An async context manager: listens on `port` and connects everybody to `target_port`.
 
     `link` is made for each connection and lasts as long as it; `way` carries bytes in one direction until their end.
-    `chunk` is how many bytes are read at a time.
+    `chunk` is how many bytes are read at a time. Another `target_port` is that of the connections from then on.
     """
 
     def __init__(self, target_port: int, *, chunk: int) -> None:
         self.port = 0
         self.chunk = chunk
-        self._target_port = target_port
+        self.target_port = target_port
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
@@ -56,7 +56,7 @@ class TcpProxy(Generic[L]):
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target_port, limit=self.chunk)
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target_port, limit=self.chunk)
         except OSError:
             return
         ways: list[asyncio.Task[None]] = []

@@ -57,15 +57,15 @@ class Stage(msgspec.Struct):
 
 @asynccontextmanager
 async def stage(
-    folder: Path, *, clients: int, rng: random.Random, slow_sync: Path | None = None
+    folder: Path, *, clients: int, rng: random.Random, slow_sync: Path | None = None, mongodb_uri: str = ""
 ) -> AsyncIterator[Stage]:
-    """Two function processes behind the balancer, and everybody in the room."""
+    """Two function processes behind the balancer, and everybody in the room. MongoDB is embedded unless it is named."""
     async with AsyncExitStack() as running:
         enter = running.enter_async_context
         disk = {"LD_PRELOAD": str(slow_sync)} if slow_sync else {}
         state = await enter(LocalStack(folder / "state", mongod=False, environ=child_environ() | disk, report=_quiet))
         valkey = await enter(Links(int(state.redis_url.rsplit(":", 1)[1].split("/", 1)[0])))
-        environ = {**child_environ(), "REDIS_URL": f"redis://127.0.0.1:{valkey.port}/0"}
+        environ = {**child_environ(), "REDIS_URL": f"redis://127.0.0.1:{valkey.port}/0", "MONGODB_URI": mongodb_uri}
         stack = await enter(LocalStack(folder / "stack", functions=2, environ=environ, report=_quiet))
         links = await enter(Links(int(stack.url.rsplit(":", 1)[1])))
         async with httpx.AsyncClient(base_url=stack.url) as http:

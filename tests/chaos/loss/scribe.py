@@ -43,6 +43,10 @@ class Scribe:
             finally:
                 await redis.aclose()
 
+    def follow(self, redis_url: str) -> None:
+        """Read from there from now on: another one is the primary."""
+        self._redis_url = redis_url
+
     async def compare(self) -> int:
         """Find what was copied and is there no more, though it was not trimmed: lost by Valkey. How many are new."""
         # Taken before the log is read: what is appended in between must not look lost.

@@ -16,8 +16,11 @@ from typing import Final
 
 import msgspec
 
+from shared.stack.prerequisites import raise_descriptor_limit
 from tests.bench import machine
+from tests.bench.sfu import network
 from tests.chaos.table.faults import FAULTS
+from tests.chaos.table.ground import PAUSE_S
 from tests.chaos.table.rows import CLIENTS, PER_SECOND, Row, rows
 
 BEGIN: Final = "<!-- written by tests.chaos.table: begin -->"
@@ -69,10 +72,11 @@ def written(page: str, found: Sequence[Row]) -> str:
     return f"{page[:before]}\n{about}\n\n{table(found)}\n{page[after:]}"
 
 
-async def _measure(arguments: argparse.Namespace) -> list[Row]:
+async def _measure(arguments: argparse.Namespace, *, private: bool) -> list[Row]:
     found = []
     with tempfile.TemporaryDirectory() as folder:
-        async for row in rows(Path(folder), only=arguments.only, storm=arguments.storm, seed=arguments.seed):
+        options = {"only": arguments.only, "storm": arguments.storm, "pause_s": arguments.pause, "seed": arguments.seed}
+        async for row in rows(Path(folder), private=private, **options):
             found.append(row)
             print(line(row), flush=True)
             for example in () if row.good else row.examples:
@@ -85,11 +89,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.table", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", nargs="+", default=[], choices=[fault.__name__ for fault in FAULTS])
     parser.add_argument("--storm", type=int, default=150, help="sockets of the storm and of the spike")
+    parser.add_argument("--pause", type=float, default=PAUSE_S, help="seconds for which something stands still")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, help="a page with the marks of a table")
     arguments = parser.parse_args()
+    raise_descriptor_limit()
     print(f"machine: {machine.describe()}")
-    found = asyncio.run(_measure(arguments))
+    # Before anything is started: threads and processes stay in the network in which they were made.
+    private = network.enter()
+    found = asyncio.run(_measure(arguments, private=private))
     if arguments.out:
         arguments.out.write_text(written(arguments.out.read_text(encoding="utf-8"), found), encoding="utf-8")
     print(

@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Final
 
@@ -14,19 +14,20 @@ from tests.bench.soak.samples import of_kernel
 from tests.chaos.loss.scenario import Stage, stage, stragglers
 from tests.chaos.loss.verdict import Verdict, judge
 from tests.chaos.loss.witness import Said
-from tests.chaos.table.faults import FAULTS, OF_CROWDS, Ground, NotPossibleError, come_and_go
+from tests.chaos.table.faults import BEFORE, FAULTS
+from tests.chaos.table.ground import PAUSE_S, Ground, NotPossibleError, small_disk
 from tests.support import mongodb
+from tests.support.replica_set import replica_set
 
 CLIENTS: Final = 10
 PER_SECOND: Final = 4.0
-# Before a fault, to see people well, and after it, to see them well again.
-_CALM_S: Final = 1.0
+# Before a fault, to see people well, and after it, to see them well again: a share of how long things stand still.
+_CALM: Final = 0.25
 _SETTLING_S: Final = 60.0
 _CLOSING_S: Final = 10.0
 # A process may hold these more when people have come back to it: pools open what they need once.
 DESCRIPTORS: Final = 40
 MEMORY_KB: Final = 40_000
-_SMALL_DISK: Final = "size=192m"
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,15 +64,32 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         return whole and spoken and self.memory_kb <= MEMORY_KB and self.descriptors <= DESCRIPTORS
 
 
-async def rows(folder: Path, *, only: Collection[str] = (), storm: int = 150, seed: int = 1) -> AsyncIterator[Row]:
-    """Each fault on one platform, one after the other, while people talk; a row when its mark on people is gone."""
+async def rows(
+    folder: Path,
+    *,
+    only: Collection[str] = (),
+    storm: int = 150,
+    pause_s: float = PAUSE_S,
+    private: bool = False,
+    seed: int = 1,
+) -> AsyncIterator[Row]:
+    """Each fault on one platform, one after the other, while people talk; a row when its mark on people is gone.
+
+    The arguments are those of `Ground`.
+    """
     rng = random.Random(seed)
     async with AsyncExitStack() as running:
-        await running.enter_async_context(_small_disk(folder / "state"))
+        await running.enter_async_context(small_disk(folder / "state"))
+        members = await running.enter_async_context(replica_set(folder / "members"))
+        platform = stage(folder, clients=CLIENTS, rng=rng, mongodb_uri=members.uri)
         ground = Ground(
-            await running.enter_async_context(stage(folder, clients=CLIENTS, rng=rng)),
+            await running.enter_async_context(platform),
+            members,
             rng,
+            folder=folder,
             storm=storm,
+            pause_s=pause_s,
+            private=private,
         )
         await ground.known.set_up_valkey()
         for fault in FAULTS:
@@ -81,21 +99,24 @@ async def rows(folder: Path, *, only: Collection[str] = (), storm: int = 150, se
 
 async def _row(ground: Ground, fault: Callable[[Ground], Awaitable[str]]) -> Row:
     people, scribe = ground.stage.witnesses, ground.stage.scribe
-    if fault in OF_CROWDS:
-        await come_and_go(ground)
-        await asyncio.sleep(_CALM_S)
+    if fault in BEFORE:
+        try:
+            await BEFORE[fault](ground)
+        except NotPossibleError as reason:
+            return Row(fault=fault.__name__, impossible=str(reason))
+        await asyncio.sleep(ground.pause_s * _CALM)
     before, first = judge(people, scribe.entries, scribe.vanished), [len(one.said) for one in people]
-    connections = sum(one.connections for one in people)
-    held = _held(ground.stage)
+    connections = ground.connections
+    held = _held(ground)
     for one in people:
         one.silent_s, one.heard_at = 0.0, time.monotonic()
     stop = asyncio.Event()
     talking = [asyncio.create_task(one.talk(PER_SECOND, stop)) for one in people]
     try:
-        await asyncio.sleep(_CALM_S)
+        await asyncio.sleep(ground.pause_s * _CALM)
         done = await fault(ground)
         await ground.whole()
-        await asyncio.sleep(_CALM_S)
+        await asyncio.sleep(ground.pause_s * _CALM)
     except NotPossibleError as reason:
         return Row(fault=fault.__name__, impossible=str(reason))
     finally:
@@ -104,7 +125,7 @@ async def _row(ground: Ground, fault: Callable[[Ground], Awaitable[str]]) -> Row
             await asyncio.gather(*talking)
     await scribe.compare()
     unsettled = await stragglers(people, max(scribe.entries, default=0))
-    if fault.__name__.startswith("mongod"):
+    if fault.__name__.startswith("mongodb"):
         await _archived(ground.stage)
     said = [one for person, count in zip(people, first, strict=True) for one in person.said[count:]]
     return row_of(
@@ -114,9 +135,9 @@ async def _row(ground: Ground, fault: Callable[[Ground], Awaitable[str]]) -> Row
         after=judge(people, scribe.entries, scribe.vanished),
         said=said,
         silent_s=max(one.silent_s for one in people),
-        reconnections=sum(one.connections for one in people) - connections,
+        reconnections=ground.connections - connections,
         unsettled=unsettled,
-        changes=await _changes(held, ground.stage),
+        changes=await _changes(held, ground),
     )
 
 
@@ -154,22 +175,20 @@ def row_of(
     )
 
 
-def _held(stage: Stage) -> dict[int, dict[str, float]]:
+def _held(ground: Ground) -> dict[int, dict[str, float]]:
     """What each process holds, by its id; one that is another one afterwards cannot have leaked."""
     found = {}
-    names = [endpoint.name for endpoint in stage.stack.functions]
-    children = [stage.stack.process(name) for name in (*names, "mongod", "balancer")]
-    for child in (*children, stage.state.process("valkey")):
+    for child in ground.processes:
         with suppress(ProcessLookupError, OSError):
             found[child.pid] = of_kernel(child.pid)
     return found
 
 
-async def _changes(before: dict[int, dict[str, float]], stage: Stage) -> tuple[float, float]:
+async def _changes(before: dict[int, dict[str, float]], ground: Ground) -> tuple[float, float]:
     """Of the process that gained most: memory in kB, and descriptors. What is being closed gets a moment for it."""
     until = time.monotonic() + _CLOSING_S
     while True:
-        after = _held(stage)
+        after = _held(ground)
         memory_kb, descriptors = (
             max((after[pid][what] - before[pid][what] for pid in before.keys() & after.keys()), default=0.0)
             for what in ("rss_kb", "descriptors")
@@ -188,25 +207,3 @@ async def _archived(stage: Stage) -> None:
             if wanted <= {document["offset"] async for document in found}:
                 return
             await asyncio.sleep(0.2)
-
-
-@asynccontextmanager
-async def _small_disk(folder: Path) -> AsyncIterator[None]:
-    """A file system that can be filled in place of a new folder, where this machine lets one be mounted."""
-    folder.mkdir(parents=True)  # noqa: ASYNC240 - once
-    mounted = await _run("mount", "-t", "tmpfs", "-o", _SMALL_DISK, "tmpfs", str(folder))
-    try:
-        yield
-    finally:
-        if mounted:
-            await _run("umount", "--lazy", str(folder))
-
-
-async def _run(*argv: str) -> bool:
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *argv, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
-        )
-    except OSError:
-        return False
-    return await process.wait() == 0
