@@ -13,7 +13,7 @@ from tests.e2e.person import Person
 
 pytestmark = pytest.mark.e2e
 
-ROUNDS = 4
+ROUNDS = 2
 PER_ROUND = 8
 
 

@@ -8,12 +8,16 @@ import msgspec
 import pytest
 
 from shared.stack.paths import ROOT
+from tests.bench.fleet.faults import Outcome
 from tests.chaos.loss.verdict import judge
-from tests.chaos.table.__main__ import BEGIN, END, written
+from tests.chaos.table import media
 from tests.chaos.table.faults import FAULTS
+from tests.chaos.table.media import good
+from tests.chaos.table.page import fleet_line, room_table, written
 from tests.chaos.table.rows import DESCRIPTORS, MEMORY_KB, Row, row_of
 from tests.chaos.test_loss import LOG, speaker, witness
 
+FLEET = Outcome("an edge is killed", 18, 3, 3, 150, 0, 31, 1.3, False, 0, 0.1, 500.0, 2.0)
 GOOD = Row(fault="valkey_killed", done="killed", messages=10, acknowledged=10)
 
 
@@ -81,11 +85,22 @@ def test_an_event_that_somebody_never_got_is_lost_in_the_row_of_its_fault() -> N
     assert (row.lost, row.messages, row.good) == (1, 2, False)
 
 
-def test_the_table_is_written_between_its_marks_and_nowhere_else() -> None:
-    page = written(f"before\n{BEGIN}\nold\n{END}\nafter\n", [GOOD])
-    assert page.startswith(f"before\n{BEGIN}\n")
-    assert page.endswith(f"{END}\nafter\n")
-    assert "old" not in page
-    assert "| valkey killed | killed |" in page
+def test_a_worker_that_leaks_is_a_bad_row_of_the_fleet() -> None:
+    assert good(FLEET)
+    assert "| an edge is killed | 3 of 18 | 3 |" in fleet_line(FLEET)
+    for changes in ({"orphans": 1}, {"memory_kb": media.MEMORY_KB + 1.0}, {"descriptors": media.DESCRIPTORS + 1.0}):
+        bad = msgspec.structs.replace(FLEET, **changes)
+        assert not good(bad)
+        assert fleet_line(bad).startswith("| **an edge is killed** |")
+
+
+def test_a_table_is_written_between_its_marks_and_nowhere_else() -> None:
+    marks = [f"<!-- tests.chaos.table, {part}: {mark} -->" for part in ("room", "fleet") for mark in ("begin", "end")]
+    page = "\n".join(["before", marks[0], "old", marks[1], "between", marks[2], "kept", marks[3], "after"])
+    found = written(page, "room", room_table([GOOD]))
+    assert found.startswith(f"before\n{marks[0]}\n| fault |")
+    assert "old" not in found
+    assert "| valkey killed | killed |" in found
+    assert found.endswith(f"\n{marks[1]}\nbetween\n{marks[2]}\nkept\n{marks[3]}\nafter")
     with pytest.raises(ValueError, match="substring not found"):
-        written("no marks", [GOOD])
+        written("no marks", "room", "")

@@ -72,7 +72,8 @@ async def replica_set(folder: Path) -> AsyncIterator[ReplicaSet]:
         await found.primary()
         yield found
     finally:
-        await supervisor.stop([f"mongod-{port}" for port in ports])
+        # Not asked to stop: a primary that is waits ten seconds for another one to be elected.
+        supervisor.kill_all()
         await supervisor.close()
 
 

@@ -155,6 +155,13 @@ async def _rooms(scene: Scene) -> list[dict[str, Any]]:
     return [room for room in found if room["room"] == ROOM]
 
 
+async def outcomes(hosts: Hosts, viewers: int, *, outage_s: float) -> AsyncIterator[Outcome]:
+    """All that goes wrong, on a fleet of its own."""
+    async with Rehearsal(hosts, 2, 3) as rehearsal, scene(rehearsal, viewers) as made:
+        async for outcome in faults(made, short=False, outage_s=outage_s):
+            yield outcome
+
+
 async def run(arguments: argparse.Namespace, hosts: Hosts) -> dict[str, Any]:
     """All of it."""
     host_count, per_host = (2, 2) if arguments.short else (3, 2)
@@ -162,16 +169,16 @@ async def run(arguments: argparse.Namespace, hosts: Hosts) -> dict[str, Any]:
         counted = await uplink(made)
         _say(f"{hosts.describe()}; {host_count * per_host} workers, {arguments.viewers} viewers; {machine.describe()}")
         _say(f"the origin's uplink: {counted}")
-        outcomes = []
+        found = []
         _say("fault | viewers hit | moved | frames lost, median and most | longest hole, s | orphans after")
         async for outcome in faults(made, short=arguments.short, outage_s=arguments.outage):
-            outcomes.append(outcome)
+            found.append(outcome)
             _say(
                 f"{outcome.fault} | {outcome.affected} of {outcome.viewers} | {outcome.moved} | "
                 f"{outcome.lost_median} and {outcome.lost_most} of {outcome.frames} | {outcome.hole_s:.2f} | "
                 f"{outcome.orphans} ({outcome.orphans_gone_s:.0f} s)"
             )
-        return {"hosts": hosts.describe(), "uplink": counted, "faults": msgspec.to_builtins(outcomes)}
+        return {"hosts": hosts.describe(), "uplink": counted, "faults": msgspec.to_builtins(found)}
 
 
 def _say(line: str) -> None:

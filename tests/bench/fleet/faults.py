@@ -8,20 +8,26 @@ from typing import Final
 
 import msgspec
 
+from shared.state.fleet import Move
+
 from .fleet import Node, Rehearsal
-from .people import FRAME_RATE, Streamer, Watcher
+from .people import FRAME_RATE, ROOM, Streamer, Watcher
 
 # Whoever sees at least this much of a hole was affected; below, it is a frame that came late.
 _HOLE_S: Final = 0.3
 _READ_S: Final = 0.02
 _FLOWING_S: Final = 1.0
+_ORDERED_S: Final = 2.0
 _RECOVERY_S: Final = 25.0
 # Longer than it takes to notice that nobody is there any more (rooms.LIVENESS_S, rooms.SETUP_S).
 _REAP_S: Final = 24.0
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What viewers lost. `hole_s` is the longest time without a new frame, of whoever it hit most."""
+    """What viewers lost. `hole_s` is the longest time without a new frame, of whoever it hit most.
+
+    `memory_kb` and `descriptors` are what the worker gained that gained most, of those that lived through it.
+    """
 
     fault: str
     viewers: int
@@ -34,6 +40,8 @@ class Outcome(msgspec.Struct, frozen=True):
     origin_moved: bool
     orphans: int
     orphans_gone_s: float
+    memory_kb: float
+    descriptors: float
 
 
 class Scene:
@@ -70,7 +78,7 @@ class Scene:
         """Let it happen for so long, and see how everybody fares until all is well again."""
         await self.flowing()
         origin, moves = await self.rehearsal.origin(), sum(watcher.moves for watcher in self.watchers)
-        first = self.streamer.frame
+        first, held = self.streamer.frame, self.rehearsal.held()
         await begin()
         await asyncio.sleep(seconds)
         await end()
@@ -86,6 +94,11 @@ class Scene:
             times = sorted(watcher.frames[number] for number in seen)
             holes.append(max((later - sooner for sooner, later in pairwise(times)), default=99.0))
         orphans, gone_s = await self._orphans()
+        now = self.rehearsal.held()
+        gained = [
+            (now[pid]["rss_kb"] - held[pid]["rss_kb"], now[pid]["descriptors"] - held[pid]["descriptors"])
+            for pid in held.keys() & now.keys()
+        ]
         return Outcome(
             fault,
             len(self.watchers),
@@ -98,6 +111,8 @@ class Scene:
             await self.rehearsal.origin() != origin,
             orphans,
             gone_s,
+            max((memory for memory, _ in gained), default=0.0),
+            max((descriptors for _, descriptors in gained), default=0.0),
         )
 
     async def _orphans(self) -> tuple[int, float]:
@@ -116,8 +131,18 @@ class Scene:
 
 
 async def edge_of(scene: Scene, *, but_host: int | None = None) -> Node:
-    """A worker with viewers that is not the origin."""
-    origin = await scene.rehearsal.origin()
-    taken = {session.partition("-")[0] for watcher in scene.watchers for session in watcher.sessions}
-    nodes = [scene.rehearsal.nodes[name] for name in sorted(taken) if name != origin]
-    return next(node for node in nodes if node.host != but_host)
+    """A worker with viewers that is not the origin; where faults have left none, a viewer is told to go to one.
+
+    Raises:
+        TimeoutError: nobody came to another worker.
+    """
+    async with asyncio.timeout(_RECOVERY_S):
+        while True:
+            origin = await scene.rehearsal.origin()
+            taken = {session.partition("-")[0] for watcher in scene.watchers for session in watcher.sessions}
+            nodes = [scene.rehearsal.nodes[name] for name in sorted(taken) if name != origin]
+            if found := [node for node in nodes if node.host != but_host]:
+                return found[0]
+            session = next(session for watcher in scene.watchers for session in watcher.sessions)
+            await scene.rehearsal.fleet.order(session.partition("-")[0], Move(ROOM, session))
+            await asyncio.sleep(_ORDERED_S)

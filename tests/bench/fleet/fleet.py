@@ -22,6 +22,7 @@ from shared.state.fleet import Drain, Fleet
 from shared.state.qualities import Leaving, decode_qualities, quality_channel
 from shared.state.rooms import RoomLog
 from shared.tasks import end
+from tests.bench.soak.samples import of_kernel
 from tests.sfu_fleet.conftest import free_port
 
 from .hosts import Hosts
@@ -132,6 +133,14 @@ class Rehearsal:
     def resume(self, process: asyncio.subprocess.Process) -> None:
         """SIGCONT."""
         process.send_signal(signal.SIGCONT)
+
+    def held(self) -> dict[int, dict[str, float]]:
+        """What each worker holds, by its process' id (see `of_kernel`)."""
+        return {
+            node.process.pid: of_kernel(node.process.pid)
+            for node in self.nodes.values()
+            if node.process.returncode is None
+        }
 
     async def drain(self, name: str) -> None:
         """As an operator."""

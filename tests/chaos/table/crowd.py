@@ -34,7 +34,10 @@ class Crowd:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        self._tasks = [asyncio.create_task(self._attend(token)) for token in self._tokens]
+        self._tasks = [
+            asyncio.create_task(self._attend(token, f"198.18.{number >> 8}.{number & 255}"))
+            for number, token in enumerate(self._tokens)
+        ]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -48,12 +51,14 @@ class Crowd:
         """Wait until as many have joined as there are, since the last `come_back`."""
         await until(lambda: self._joined >= self._count, seconds=_STORM_S)
 
-    async def _attend(self, token: str) -> None:
+    async def _attend(self, token: str, address: str) -> None:
         while True:
             with suppress(OSError, TimeoutError, WebSocketException, EOFError):
                 async with connect(
                     socket_url(self._url, self._room),
                     subprotocols=[m.SUBPROTOCOL],  # type: ignore[list-item]
+                    # Each from an address of their own (RFC 2544, section C.2.2), as behind a load balancer.
+                    additional_headers={"x-forwarded-for": address},
                     open_timeout=20.0,
                     close_timeout=0.2,
                     ping_interval=None,
