@@ -25,6 +25,8 @@ from sfu_fleet.starvation import Starvation
 INITIAL_BITRATE = 500_000
 # draft-ietf-rmcat-gcc-02, section 6: more loss than the one is congestion, less than the other is none.
 LOSS_HIGH, LOSS_LOW = 0.10, 0.02
+# With more than that a step at a time takes too long: there is no picture meanwhile.
+LOSS_MOST = 0.5
 LOSS_WINDOW_S = 1.0
 LOSS_WINDOW_PACKETS = 20
 # An estimate that falls by this share was lowered by the receiver because of delay.
@@ -341,10 +343,9 @@ class Adaptation:
         if loss is not None and loss > LOSS_HIGH:
             # draft-ietf-rmcat-gcc-02, section 6, with the cost of the layer for what is sent.
             carried = self._carrying() * (1 - 0.5 * loss)
-            return self._step_down(observed.at, carried, Reason.LOSS)
+            return self._step_down(observed.at, self._getting_through(carried, loss), Reason.LOSS)
         if self._long_round_trips >= QUEUE_REPORTS:
-            # A receiver's estimate comes late; ours knows already what gets through.
-            carried = min(self._carrying() - 1, self._estimate) if self._probing else self._carrying() - 1
+            carried = self._getting_through(self._carrying() - 1, LOSS_MOST)
             return self._step_down(observed.at, carried, Reason.QUEUE)
         if loss is not None and loss > LOSS_LOW:
             self._well_since = observed.at
@@ -363,6 +364,13 @@ class Adaptation:
             self._trial_after_s = min(TRIAL_AFTER_MAX_S, 2 * self._trial_after_s)
         self._long_round_trips = 0
         return self._go(at, target, reason)
+
+    def _getting_through(self, carried: float, loss: float) -> float:
+        """What the way carries, where our estimate knows more of it; a receiver's comes late.
+
+        With a little loss it need not be the way that loses, and an estimate ends at what was sent.
+        """
+        return min(carried, self._estimate) if self._probing and loss >= LOSS_MOST else carried
 
     def _try_up(self, at: float) -> Decision | None:
         if at - self._went_up_at > PROVEN_AFTER_S and self._went_down_at < self._went_up_at:

@@ -11,8 +11,11 @@ SHARE_STARVED = 0.5
 RISING = 1.1
 # So long without a better sign.
 STARVED_FOR_S = 5.0
+# Where most is lost there is no picture at all, and clients take the session for broken after five seconds of that.
+LOSS_NO_PICTURE = 0.50
+NO_PICTURE_FOR_S = 1.0
 # What comes so soon after the cheapest layer has begun is still about what was sent before.
-SETTLE_S = 3.0
+SETTLE_S, SETTLE_NO_PICTURE_S = 3.0, 1.0
 # Sound alone lasts so long, and after a picture that did not last twice as long as before, up to the maximum.
 ALONE_FOR_S = 10.0
 ALONE_FOR_MAX_S = 120.0
@@ -30,6 +33,7 @@ class Starvation:
         self._resumed_at = float("-inf")
         # Since when the cheapest layer has been too much, by loss and by the estimate.
         self._lossy_since: float | None = None
+        self._no_picture_since: float | None = None
         self._short_since: float | None = None
         self._short_at_first = 0
 
@@ -41,6 +45,10 @@ class Starvation:
     def lost(self, at: float, share: float) -> None:
         """So much of the cheapest layer was lost over the latest window."""
         self._lossy_since = (at if self._lossy_since is None else self._lossy_since) if share > LOSS_STARVED else None
+        if share <= LOSS_NO_PICTURE:
+            self._no_picture_since = None
+        elif self._no_picture_since is None:
+            self._no_picture_since = at
 
     def estimated(self, at: float, bitrate: int, sending: float) -> None:
         """The way was estimated to carry so much, while so much was sent."""
@@ -51,10 +59,14 @@ class Starvation:
 
     def clear(self) -> None:
         """What is sent now is not the cheapest layer: what was noted does not count."""
-        self._lossy_since = self._short_since = None
+        self._lossy_since = self._short_since = self._no_picture_since = None
 
     def due(self, at: float, sent_since: float) -> bool:
         """Whether the video should go, given since when the cheapest layer has been sent."""
+        if self._no_picture_since is not None:
+            began = max(self._no_picture_since, sent_since + SETTLE_NO_PICTURE_S)
+            if at - began >= NO_PICTURE_FOR_S:
+                return True
         starts = [since for since in (self._lossy_since, self._short_since) if since is not None]
         return bool(starts) and at - max(min(starts), sent_since + SETTLE_S) >= STARVED_FOR_S
 

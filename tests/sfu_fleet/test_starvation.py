@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import msgspec
 
-from sfu_fleet.adaptation import Adaptation, Choice, Input, Reason, Report
+from sfu_fleet.adaptation import Adaptation, Choice, Estimate, Input, Layers, Reason, Report
 from sfu_fleet.ceilings import Bounds
 from sfu_fleet.starvation import ALONE_FOR_MAX_S, ALONE_FOR_S, PROVEN_AFTER_S, SETTLE_S, STARVED_FOR_S
 from tests.sfu_fleet.test_adaptation import STEP_S, Viewer, started
@@ -34,6 +34,22 @@ def test_loss_leads_to_the_lowest_layer_first_and_then_to_sound_alone() -> None:
     assert viewer.layer is None
     assert viewer.reasons[-1] is Reason.STARVED
     assert [decision.layer for decision in viewer.decisions] == [1, 0, None]
+
+
+def test_where_most_is_lost_sound_goes_on_alone_before_a_client_gives_the_session_up() -> None:
+    """Clients do after five seconds without a picture (functions/web/client/src/room/media-health.ts)."""
+    viewer = started(2)
+    viewer.feed(Estimate(viewer.now, 3_000_000, probing=True))
+    began = viewer.now
+    while not viewer.adaptation.sound_alone:
+        assert viewer.now - began < 5, viewer.decisions
+        viewer.now = round(viewer.now + STEP_S, 3)
+        viewer.feed(Estimate(viewer.now, 70_000, probing=True))
+        viewer.highest, viewer.lost = viewer.highest + 20, viewer.lost + 18
+        viewer.feed(Report(viewer.now, viewer.highest, viewer.lost, 400.0))
+        viewer.feed(Layers(viewer.now, viewer.rates, viewer.layer))
+    # By what gets through, and so at once to the lowest.
+    assert [decision.layer for decision in viewer.decisions] == [0, None]
 
 
 def test_an_estimate_far_below_the_lowest_layer_leads_to_sound_alone() -> None:

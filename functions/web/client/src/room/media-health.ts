@@ -4,6 +4,8 @@ export interface MediaSample {
   readonly framesDecoded: number;
   readonly videoBytes: number;
   readonly audioBytes: number;
+  readonly videoPackets: number;
+  readonly videoLost: number;
 }
 
 export interface InboundReport {
@@ -11,6 +13,8 @@ export interface InboundReport {
   readonly kind?: string;
   readonly framesDecoded?: number;
   readonly bytesReceived?: number;
+  readonly packetsReceived?: number;
+  readonly packetsLost?: number;
   readonly responsesReceived?: number;
 }
 
@@ -18,16 +22,20 @@ export function sampleOf(reports: Iterable<InboundReport>): MediaSample {
   let framesDecoded = 0;
   let videoBytes = 0;
   let audioBytes = 0;
+  let videoPackets = 0;
+  let videoLost = 0;
   for (const report of reports) {
     if (report.type !== "inbound-rtp") continue;
     if (report.kind === "video") {
       framesDecoded += report.framesDecoded ?? 0;
       videoBytes += report.bytesReceived ?? 0;
+      videoPackets += report.packetsReceived ?? 0;
+      videoLost += report.packetsLost ?? 0;
     } else {
       audioBytes += report.bytesReceived ?? 0;
     }
   }
-  return { framesDecoded, videoBytes, audioBytes };
+  return { framesDecoded, videoBytes, audioBytes, videoPackets, videoLost };
 }
 
 const STALL_MS = 5_000;
@@ -36,11 +44,17 @@ const STALL_MS = 5_000;
  * streamer whose path has died has these seconds to find another one.
  */
 const NOTHING_MS = 10_000;
+/**
+ * Where this share is lost on the way another subscription would lose as much, and would begin by finding out anew what
+ * the way carries. So long the worker has to give less, or sound alone.
+ */
+const LOSSY_SHARE = 0.25;
+const LOSSY_MS = 15_000;
 
 export class StallDetector {
   #last: MediaSample | null = null;
   #lastMovedAt = 0;
-  #bytesSince = 0;
+  #movedWith: MediaSample | null = null;
 
   /** Takes a sample; returns whether playback has stood still for too long. */
   stalled(sample: MediaSample, nowMs: number): boolean {
@@ -48,12 +62,19 @@ export class StallDetector {
     this.#last = sample;
     if (last === null || moved(last, sample)) {
       this.#lastMovedAt = nowMs;
-      this.#bytesSince = bytesOf(sample);
+      this.#movedWith = sample;
       return false;
     }
-    const limitMs = bytesOf(sample) > this.#bytesSince ? STALL_MS : NOTHING_MS;
-    return nowMs - this.#lastMovedAt >= limitMs;
+    return nowMs - this.#lastMovedAt >= limitOf(this.#movedWith ?? last, sample);
   }
+}
+
+/** How long nothing may move, by what came since it last did. */
+function limitOf(since: MediaSample, sample: MediaSample): number {
+  if (bytesOf(sample) === bytesOf(since)) return NOTHING_MS;
+  const lost = sample.videoLost - since.videoLost;
+  const sent = lost + sample.videoPackets - since.videoPackets;
+  return lost > LOSSY_SHARE * sent ? LOSSY_MS : STALL_MS;
 }
 
 function bytesOf({ videoBytes, audioBytes }: MediaSample): number {
