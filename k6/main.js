@@ -62,5 +62,5 @@ export const mobile = (data) => attend(PROFILES.mobile, data);
 export const anonymous = (data) => attend(PROFILES.anonymous, data);
 
 export function handleSummary(data) {
-  return render(config, data);
+  return render(config, data, thresholds);
 }

@@ -18,8 +18,8 @@ const COUNTS = [
 const STAGES = ['', 'users at most', 'from s', 'for s', 'deliveries', 'P50 ms', 'P95 ms', 'P99 ms', 'errors'];
 const STATS = { p50: 'med', p90: 'p(90)', p95: 'p(95)', p99: 'p(99)', p999: 'p(99.9)', max: 'max', count: 'count' };
 
-export function render(config, data) {
-  const summary = summarize(config, data);
+export function render(config, data, thresholds) {
+  const summary = summarize(config, data, promised(thresholds));
   return {
     [`${config.results}/summary.json`]: `${JSON.stringify(summary, null, 1)}\n`,
     [`${config.results}/report.html`]: page(summary),
@@ -27,11 +27,21 @@ export function render(config, data) {
   };
 }
 
-// What is promised of latency and errors, for the question at how many users it is no longer kept.
-const PROMISED = { p95: 100, p99: 250, errors: 0.01 };
+// What thresholds.json promises of latency (ms) and errors, for the question at how many users it is no longer kept.
+export function promised({ timing, functional }) {
+  const bound = (expressions, what) => {
+    const found = expressions.find((expression) => expression.startsWith(`${what}<`));
+    if (!found) throw new Error(`nothing is promised of ${what}`);
+    return Number(found.slice(what.length + 1));
+  };
+  const latency = timing.headrace_message_latency;
+  return {
+    p95: bound(latency, 'p(95)'), p99: bound(latency, 'p(99)'), errors: bound(functional.headrace_errors, 'rate'),
+  };
+}
 
 // Each stage with what was sent and asked in it; `kept` is null where nothing was.
-export function byStage(plan, values) {
+export function byStage(plan, values, bounds) {
   let from = 0;
   let before = 0;
   return plan.map(({ seconds, users }, number) => {
@@ -42,7 +52,7 @@ export function byStage(plan, values) {
     // At most: what breaks while users leave breaks under those who are still there.
     const most = Math.max(before, users);
     before = users;
-    const kept = p95 < PROMISED.p95 && p99 < PROMISED.p99 && errors < PROMISED.errors;
+    const kept = p95 < bounds.p95 && p99 < bounds.p99 && errors < bounds.errors;
     const latency = count ? { p50_ms: round(med), p95_ms: round(p95), p99_ms: round(p99) } : {};
     return { from_s: begin, seconds, users: most, deliveries: count, ...latency, error_rate: errors, kept: count ? kept : null };
   });
@@ -54,7 +64,7 @@ export function breakingPoint(stages) {
   return broken ? broken.users : null;
 }
 
-export function summarize(config, data) {
+export function summarize(config, data, bounds) {
   const values = (name) => (data.metrics[name] ? data.metrics[name].values : {});
   const latency = {};
   for (const [name] of LATENCIES) {
@@ -65,7 +75,7 @@ export function summarize(config, data) {
   for (const [metric, { thresholds }] of Object.entries(data.metrics)) {
     for (const [expression, { ok }] of Object.entries(thresholds || {})) judged.push({ metric, expression, ok });
   }
-  const stages = byStage(config.plan, values);
+  const stages = byStage(config.plan, values, bounds);
   return {
     shape: config.shape,
     scale: config.scale,

@@ -4,11 +4,16 @@ import { Ledger } from '../../k6/client/ledger.js';
 import { Outgoing } from '../../k6/client/outgoing.js';
 import { apportion, PROFILES } from '../../k6/mix.js';
 import { Random } from '../../k6/random.js';
-import { breakingPoint, byStage } from '../../k6/report.js';
+import { breakingPoint, byStage, promised } from '../../k6/report.js';
 import { afterwards, GRACE_S, most, NAMES, nextFall, roomsFor, seconds, stageAt, stages } from '../../k6/shapes.js';
 import { claim, equal, refuses } from './claims.js';
 
 export { handleSummary, options } from './claims.js';
+
+const THRESHOLDS = {
+  timing: { headrace_message_latency: ['p(95)<100', 'p(99)<250'] },
+  functional: { headrace_errors: ['rate<0.01'] },
+};
 
 function joined(offset = 100) {
   const ledger = new Ledger();
@@ -210,13 +215,16 @@ function load() {
     const found = (latencies, errors = {}) => byStage(plan, (name) => {
       const [, number, what] = /stage_(\d+)_(\w+)/.exec(name);
       return (what === 'latency' ? latencies[number] : { rate: errors[number] || 0 }) || {};
-    });
+    }, promised(THRESHOLDS));
     equal(breakingPoint(found([good, good, good])), null);
     equal(found([good, good, good]).map(({ kept }) => kept), [true, true, true, null]);
     equal(breakingPoint(found([good, { ...good, 'p(95)': 100 }, good])), 200);
     equal(breakingPoint(found([good, good, { ...good, 'p(99)': 250 }])), 300);
     equal(breakingPoint(found([good, good, good], { 1: 0.01 })), 200);
     equal(found([good])[0].from_s + found([good])[2].from_s, 20);
+  });
+  claim('a promise that thresholds.json does not make is missed, not kept', () => {
+    refuses(() => promised({ ...THRESHOLDS, functional: { headrace_errors: ['count==0'] } }));
   });
   claim('the smoke size is the same at every scale, and short', () => {
     const smoke = stages('smoke', { scale: 0.01, pace: 9 });
