@@ -3,6 +3,7 @@
 import random
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.bench.soak.__main__ import figures, run, table, trends
@@ -65,3 +66,8 @@ async def test_a_short_soak_opens_and_closes_rooms_and_judges_every_process(tmp_
     assert outcome.trends["function-1/tasks"].most > 5
     assert "function-2 | rss_kb" in table(outcome)
     assert figures(outcome, plan)["wrong"] == 0
+    # A leak of ours is one, what a store keeps is none.
+    grown = msgspec.structs.replace(outcome.trends["function-1/rss_kb"], growth=1e9)
+    leaky = {name: grown if name.endswith("rss_kb") else found for name, found in outcome.trends.items()}
+    told = msgspec.structs.replace(outcome, trends=leaky).grows
+    assert sorted(told) == [f"{name}/rss_kb" for name in ("balancer", "cache", "function-1", "function-2", "worker-1")]

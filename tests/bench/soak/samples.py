@@ -23,6 +23,8 @@ SERIES: Final = {
     TASKS: Allowance(0.05, 8.0),
     BACKLOG: Allowance(0.0, 50.0),
 }
+# Their memory is what they keep for others, and grows with it.
+STORES: Final = ("mongod", "valkey")
 _GAUGES: Final = {process.TASKS.name: TASKS, signaling.BACKLOG.name: BACKLOG}
 
 Sample = dict[str, dict[str, float]]  # process: series: value
