@@ -83,6 +83,7 @@ def test_every_metric_of_ours_is_in_a_dashboard_or_a_rule_or_is_known_to_be_in_n
     looked_up_by_hand = {
         "headrace_memory_limit_bytes",
         "headrace_event_loop_tasks",  # what a soak looks at
+        "headrace_task_failures_total",
         "headrace_passwords_waiting",
         "headrace_signing_keys",
         "headrace_revocations",

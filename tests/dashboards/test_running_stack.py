@@ -33,7 +33,12 @@ from tests.dashboards import traffic
 
 WINDOW = "10s"
 # What only misfortune brings, or a client of another make.
-SELDOM = {"headrace_sfu_call_errors_total", "sfu_refused_total", "sfu_layer_decisions_total"}
+SELDOM = {
+    "headrace_sfu_call_errors_total",
+    "headrace_task_failures_total",
+    "sfu_refused_total",
+    "sfu_layer_decisions_total",
+}
 
 needs_prometheus = pytest.mark.skipif(shutil.which("prometheus") is None, reason="Prometheus is not installed")
 Scrape = dict[str, list[dict[str, str]]]

@@ -134,7 +134,11 @@ def _depth(world: World, room_id: str, worker_id: str) -> int:
     while served.parent:
         depth += 1
         assert depth <= ROOMS, "a tree has no circles"
-        served = world.workers[served.parent].rooms[room_id]
+        above = world.workers[served.parent]
+        if not above.alive or room_id not in above.rooms:
+            # It has lost its parent, and looks for another one that has room for it.
+            break
+        served = above.rooms[room_id]
     return depth
 
 
