@@ -36,11 +36,7 @@ local any_ban = redis.call('EXISTS', bans) == 1
 -- algorithm); whoever is not kept may send it all. Returns the wait in ms, 0 when the message may pass.
 local BURST_US = 2000000
 local function take(sender, rate)
-    local due = math.max(tonumber(redis.call('ZSCORE', rates, sender) or '0'), now)
-    if due > now + BURST_US then
-        -- As in budget.lua: the server's clock was set back.
-        due = now
-    end
+    local due = full_again(redis.call('ZSCORE', rates, sender), now, BURST_US)
     local step = 1000000 / rate
     local over = due + step - now - BURST_US
     if over > 0 then

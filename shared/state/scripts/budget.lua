@@ -5,11 +5,7 @@
 local function spend(key, now, rate, burst)
     local step = 1000000 / rate
     local window = step * burst
-    local due = math.max(tonumber(redis.call('GET', key) or '0'), now)
-    if due > now + window then
-        -- No budget is emptier than empty: the server's clock was set back, and nobody is to wait for as long as that was.
-        due = now
-    end
+    local due = full_again(redis.call('GET', key), now, window)
     local over = due + step - now - window
     if over > 0 then
         return math.ceil(over / 1000)

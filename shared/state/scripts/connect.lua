@@ -26,10 +26,7 @@ for _, lapsed in ipairs(redis.call('ZRANGEBYSCORE', sockets, '-inf', whole(now))
     redis.call('HDEL', opened, lapsed)
 end
 local longest = now + tonumber(ARGV[4]) * 1000
-for _, late in ipairs(redis.call('ZRANGEBYSCORE', sockets, '(' .. whole(longest), '+inf')) do
-    -- From before the server's clock was set back: whoever is still there says so before this.
-    redis.call('ZADD', sockets, whole(longest), late)
-end
+shorten(sockets, longest)
 local held, oldest, since = 0, '', math.huge
 local all = redis.call('HGETALL', opened)
 for i = 1, #all, 2 do
@@ -50,7 +47,7 @@ if held >= limit then
     displaced = string.match(oldest, '|(.*)$')
     held = held - 1
 end
-redis.call('ZADD', sockets, whole(now + tonumber(ARGV[4]) * 1000), member)
+redis.call('ZADD', sockets, whole(longest), member)
 redis.call('HSET', opened, member, whole(now))
 redis.call('PEXPIRE', sockets, ARGV[4])
 redis.call('PEXPIRE', opened, ARGV[4])

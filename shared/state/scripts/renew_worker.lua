@@ -23,10 +23,7 @@ redis.call('HSET', book, 'boot', boot, 'capacity', ARGV[6], 'base', ARGV[7], 'jo
 settle_book(book, now)
 redis.call('EXPIRE', book, 60)
 
--- From before the server's clock was set back: whoever is still there renews it, nobody else is to last for as long.
-for _, late in ipairs(redis.call('ZRANGEBYSCORE', leases, '(' .. whole(expires), '+inf')) do
-    redis.call('ZADD', leases, whole(expires), late)
-end
+shorten(leases, expires)
 -- The long dead, a few at a time.
 local forgotten = whole(now - 60000000)
 for _, gone in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', forgotten, 'LIMIT', 0, 8)) do

@@ -36,11 +36,7 @@ end
 
 -- Take out the connections of processes that have not renewed their lease. Rare, so it may look at all of them.
 local function vacate_expired(now)
-    local longest = now + tonumber(ARGV[2]) * 1000
-    for _, late in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '(' .. whole(longest), '+inf')) do
-        -- From before the server's clock was set back; whoever is still there renews it.
-        redis.call('ZADD', LEASES, whole(longest), late)
-    end
+    shorten(LEASES, now + tonumber(ARGV[2]) * 1000)
     local expired = redis.call('ZRANGEBYSCORE', LEASES, '-inf', whole(now))
     if #expired > 0 then
         local gone = {}
