@@ -12,6 +12,7 @@ from structlog import get_logger
 
 from shared.state.archive import RoomArchive, recall
 from shared.state.control import RoomControl
+from shared.tasks import end
 
 RETRY_S = 5.0
 MAX_TRIES = 12
@@ -36,10 +37,7 @@ class Recaller:
 
     async def stop(self) -> None:
         """Give up what is under way."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*self._tasks.values())
 
     async def _recall(self, room: str) -> None:
         for _ in range(MAX_TRIES):

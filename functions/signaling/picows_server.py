@@ -18,6 +18,7 @@ from functions.signaling.connection import serve_socket
 from functions.signaling.picows_socket import MAX_MESSAGE_BYTES, PicowsSocket
 from shared.protocol.codec import Codec, negotiate
 from shared.state.directory import parse_room_id
+from shared.tasks import end
 
 # Two ordinary messages; it grows with the largest one that a socket sends.
 READ_BUFFER_BYTES: Final = 2048
@@ -63,9 +64,7 @@ class SocketServer:
         """Accept no more, and end what is still open."""
         if self._server is not None:
             self._server.close()
-        for task in self._connections:
-            task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        await end(*self._connections)
 
     def _accept(self, request: WSUpgradeRequest) -> Any:  # noqa: ANN401 - one of picows' three answers
         path = _PATH.fullmatch(request.path)
