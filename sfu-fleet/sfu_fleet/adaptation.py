@@ -343,10 +343,11 @@ class Adaptation:
         if loss is not None and loss > LOSS_HIGH:
             # draft-ietf-rmcat-gcc-02, section 6, with the cost of the layer for what is sent.
             carried = self._carrying() * (1 - 0.5 * loss)
-            return self._step_down(observed.at, self._getting_through(carried, loss), Reason.LOSS)
+            # With less it need not be the way that loses, and an estimate ends at what was sent.
+            carried = self._getting_through(carried) if loss >= LOSS_MOST else carried
+            return self._step_down(observed.at, carried, Reason.LOSS)
         if self._long_round_trips >= QUEUE_REPORTS:
-            carried = self._getting_through(self._carrying() - 1, LOSS_MOST)
-            return self._step_down(observed.at, carried, Reason.QUEUE)
+            return self._step_down(observed.at, self._getting_through(self._carrying() - 1), Reason.QUEUE)
         if loss is not None and loss > LOSS_LOW:
             self._well_since = observed.at
         return None
@@ -365,12 +366,9 @@ class Adaptation:
         self._long_round_trips = 0
         return self._go(at, target, reason)
 
-    def _getting_through(self, carried: float, loss: float) -> float:
-        """What the way carries, where our estimate knows more of it; a receiver's comes late.
-
-        With a little loss it need not be the way that loses, and an estimate ends at what was sent.
-        """
-        return min(carried, self._estimate) if self._probing and loss >= LOSS_MOST else carried
+    def _getting_through(self, carried: float) -> float:
+        """No more than our estimate, which knows already what gets through; a receiver's comes late."""
+        return min(carried, self._estimate) if self._probing else carried
 
     def _try_up(self, at: float) -> Decision | None:
         if at - self._went_up_at > PROVEN_AFTER_S and self._went_down_at < self._went_up_at:
