@@ -1,7 +1,7 @@
 """A room that is live over WHIP, and people who watch it over WHEP: small pictures, so that many cost little."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -25,7 +25,7 @@ async def published(http: httpx.AsyncClient, room: str, token: str) -> AsyncIter
         httpx.HTTPStatusError: the platform refused.
         TimeoutError: the room does not say that it is live.
     """
-    async with _session(http, f"/v1/rooms/{room}/whip", token, Peer(), publish=True) as peer:
+    async with _session(http, f"/v1/rooms/{room}/whip", token, Peer.publish_offer) as peer:
         sending = asyncio.create_task(_send(peer), name=f"stream {room}")
         try:
             async with asyncio.timeout(_LIVE_S):
@@ -44,7 +44,7 @@ async def watched(http: httpx.AsyncClient, room: str, token: str, seconds: float
         TimeoutError: no connection was made in time.
     """
     packets = 0
-    async with _session(http, f"/v1/rooms/{room}/whep", token, Peer(), publish=False) as peer:
+    async with _session(http, f"/v1/rooms/{room}/whep", token, Peer.view_offer) as peer:
         until = asyncio.get_running_loop().time() + seconds
         while (left := until - asyncio.get_running_loop().time()) > 0:
             peer.send_raw(peer.binding_request())
@@ -56,10 +56,9 @@ async def watched(http: httpx.AsyncClient, room: str, token: str, seconds: float
 
 
 @asynccontextmanager
-async def _session(http: httpx.AsyncClient, path: str, token: str, peer: Peer, *, publish: bool) -> AsyncIterator[Peer]:
-    headers = {"authorization": f"Bearer {token}"}
-    offer = peer.publish_offer() if publish else peer.view_offer()
-    answered = await http.post(path, content=offer, headers=headers | {"content-type": "application/sdp"})
+async def _session(http: httpx.AsyncClient, path: str, token: str, offer: Callable[[Peer], str]) -> AsyncIterator[Peer]:
+    headers, peer = {"authorization": f"Bearer {token}"}, Peer()
+    answered = await http.post(path, content=offer(peer), headers=headers | {"content-type": "application/sdp"})
     answered.raise_for_status()
     try:
         await peer.connect(answered.text)

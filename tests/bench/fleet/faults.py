@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from shared.state.fleet import Move
+from tests.bench.soak.samples import gained
 
 from .fleet import Node, Rehearsal
 from .people import FRAME_RATE, ROOM, Streamer, Watcher
@@ -94,11 +95,6 @@ class Scene:
             times = sorted(watcher.frames[number] for number in seen)
             holes.append(max((later - sooner for sooner, later in pairwise(times)), default=99.0))
         orphans, gone_s = await self._orphans()
-        now = self.rehearsal.held()
-        gained = [
-            (now[pid]["rss_kb"] - held[pid]["rss_kb"], now[pid]["descriptors"] - held[pid]["descriptors"])
-            for pid in held.keys() & now.keys()
-        ]
         return Outcome(
             fault,
             len(self.watchers),
@@ -111,8 +107,7 @@ class Scene:
             await self.rehearsal.origin() != origin,
             orphans,
             gone_s,
-            max((memory for memory, _ in gained), default=0.0),
-            max((descriptors for _, descriptors in gained), default=0.0),
+            *gained(held, self.rehearsal.held()),
         )
 
     async def _orphans(self) -> tuple[int, float]:

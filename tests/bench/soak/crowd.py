@@ -17,6 +17,7 @@ from websockets.exceptions import WebSocketException
 
 from shared.stack.stack import LocalStack
 from tests.bench.live import published, watched
+from tests.support.addresses import somebody
 from tests.support.room_client import Person, RoomClient, joined
 
 _AGAIN_S: Final = 1.0
@@ -105,8 +106,7 @@ class Crowd:
 
     async def _person(self, http: httpx.AsyncClient) -> Person:
         self._persons += 1
-        address = f"198.18.{self._persons >> 8 & 255}.{self._persons & 255}"  # RFC 2544's network for benchmarks
-        body, headers = {"name": f"Guest {self._persons}"}, {"x-forwarded-for": address}
+        body, headers = {"name": f"Guest {self._persons}"}, {"x-forwarded-for": somebody(self._persons)}
         response = await http.post("/v1/guests", json=body, headers=headers)
         assert response.status_code == 201, response.text
         self.done["guests"] += 1

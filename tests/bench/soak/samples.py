@@ -56,6 +56,18 @@ def of_kernel(pid: int) -> dict[str, float]:
     return totals
 
 
+def gained(before: dict[int, dict[str, float]], after: dict[int, dict[str, float]]) -> tuple[float, float]:
+    """Of what processes hold (`of_kernel`), by their ids: memory in kB and descriptors, each of whoever gained most.
+
+    One that is not in both is another one: it cannot have leaked.
+    """
+    memory_kb, descriptors = (
+        max((after[pid][what] - before[pid][what] for pid in before.keys() & after.keys()), default=0.0)
+        for what in ("rss_kb", "descriptors")
+    )
+    return memory_kb, descriptors
+
+
 def _gauges(text: str) -> dict[str, float]:
     return {
         _GAUGES[line.name]: line.value

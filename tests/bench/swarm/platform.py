@@ -16,6 +16,7 @@ from tests.bench import machine
 from tests.bench.load import loopback
 from tests.bench.signaling.sampling import Cores
 from tests.conftest import child_environ
+from tests.support.addresses import somebody
 
 from .viewer import Seat
 
@@ -126,9 +127,8 @@ class Platform:
 
     async def _guest(self, name: str) -> str:
         self._guests += 1
-        # RFC 2544, section C.2.2: set aside for benchmarks, 198.18.0.0/15.
-        address = f"198.{18 + self._guests // 65_536 % 2}.{self._guests // 256 % 256}.{self._guests % 256}"
-        made = await self._post("/v1/guests", {"name": f"{name} {self._guests}"}, address=address)
+        body = {"name": f"{name} {self._guests}"}
+        made = await self._post("/v1/guests", body, address=somebody(self._guests))
         return str(made["token"])
 
     async def _post(self, path: str, body: dict[str, str], *, token: str = "", address: str = "") -> dict[str, Any]:

@@ -10,10 +10,8 @@ from typing import Final, Protocol
 from redis.asyncio import Redis
 
 from shared.stack.commands import tail
-from shared.stack.stack import LocalStack
 
-from .links import Links
-from .scribe import Scribe
+from .stage import Stage
 
 _READY_TIMEOUT_S: Final = 60.0
 
@@ -31,24 +29,13 @@ class Fault(Protocol):
 class Faults:
     """All faults, in random order, each as often as the others."""
 
-    def __init__(
-        self,
-        *,
-        state: LocalStack,
-        stack: LocalStack,
-        clients: Links,
-        valkey: Links,
-        scribe: Scribe,
-        rng: random.Random,
-        appendfsync: str = "",
-        only: Collection[str] = (),
-    ) -> None:
+    def __init__(self, stage: Stage, rng: random.Random, *, appendfsync: str = "", only: Collection[str] = ()) -> None:
         self.done: Counter[str] = Counter()
-        self._state = state
-        self._stack = stack
-        self._clients = clients
-        self._valkey = valkey
-        self._scribe = scribe
+        self._state = stage.state
+        self._stack = stage.stack
+        self._clients = stage.clients
+        self._valkey = stage.valkey
+        self._scribe = stage.scribe
         self._rng = rng
         self._appendfsync = appendfsync
         self._only = only

@@ -16,11 +16,13 @@ from shared.security.tokens import AUDIENCE_ROOM, Claims, Grant, Tier, Tokens
 from shared.stack.stack import LocalStack
 from shared.tasks import end
 from tests.conftest import child_environ
+from tests.support.addresses import port_of
 from tests.support.room_client import guest
 
 from .faults import Faults
 from .links import Links
 from .scribe import Scribe
+from .stage import Stage
 from .verdict import Verdict, judge
 from .witness import Witness
 
@@ -43,18 +45,6 @@ class Outcome(msgspec.Struct, frozen=True):
         return self.verdict.clean and not self.unsettled
 
 
-class Stage(msgspec.Struct):
-    """A platform with people in one room: function processes, and Valkey, each behind links that can be broken."""
-
-    state: LocalStack
-    stack: LocalStack
-    clients: Links
-    valkey: Links
-    room: str
-    witnesses: list[Witness]
-    scribe: Scribe
-
-
 @asynccontextmanager
 async def stage(
     folder: Path, *, clients: int, rng: random.Random, slow_sync: Path | None = None, mongodb_uri: str = ""
@@ -64,10 +54,10 @@ async def stage(
         enter = running.enter_async_context
         disk = {"LD_PRELOAD": str(slow_sync)} if slow_sync else {}
         state = await enter(LocalStack(folder / "state", mongod=False, environ=child_environ() | disk, report=_quiet))
-        valkey = await enter(Links(int(state.redis_url.rsplit(":", 1)[1].split("/", 1)[0])))
+        valkey = await enter(Links(port_of(state.redis_url)))
         environ = {**child_environ(), "REDIS_URL": f"redis://127.0.0.1:{valkey.port}/0", "MONGODB_URI": mongodb_uri}
         stack = await enter(LocalStack(folder / "stack", functions=2, environ=environ, report=_quiet))
-        links = await enter(Links(int(stack.url.rsplit(":", 1)[1])))
+        links = await enter(Links(port_of(stack.url)))
         async with httpx.AsyncClient(base_url=stack.url) as http:
             room, _ = await (await guest(http, "Owner")).create_room("Chaos")
         people = witnesses(stack, f"http://127.0.0.1:{links.port}", room, clients, rng)
@@ -106,16 +96,7 @@ async def run(
     rng = random.Random(seed)
     async with stage(folder, clients=clients, rng=rng, slow_sync=slow_sync) as ground:
         people, scribe = ground.witnesses, ground.scribe
-        breaking = Faults(
-            state=ground.state,
-            stack=ground.stack,
-            clients=ground.clients,
-            valkey=ground.valkey,
-            scribe=scribe,
-            rng=rng,
-            appendfsync=appendfsync,
-            only=only,
-        )
+        breaking = Faults(ground, rng, appendfsync=appendfsync, only=only)
         await breaking.set_up_valkey()
         stop = asyncio.Event()
         talking = [asyncio.create_task(one.talk(per_second, stop)) for one in people]

@@ -13,6 +13,7 @@ from shared.security.tokens import Grant, Tier
 from shared.tasks import end
 from tests.chaos.loss.scenario import room_tokens, until
 from tests.chaos.table.ground import Ground
+from tests.support.addresses import somebody
 from tests.support.room_client import socket_url
 
 _STORM_S: Final = 60.0
@@ -35,8 +36,7 @@ class Crowd:
 
     async def __aenter__(self) -> Self:
         self._tasks = [
-            asyncio.create_task(self._attend(token, f"198.18.{number >> 8}.{number & 255}"))
-            for number, token in enumerate(self._tokens)
+            asyncio.create_task(self._attend(token, somebody(number))) for number, token in enumerate(self._tokens)
         ]
         return self
 
@@ -57,7 +57,6 @@ class Crowd:
                 async with connect(
                     socket_url(self._url, self._room),
                     subprotocols=[m.SUBPROTOCOL],  # type: ignore[list-item]
-                    # Each from an address of their own (RFC 2544, section C.2.2), as behind a load balancer.
                     additional_headers={"x-forwarded-for": address},
                     open_timeout=20.0,
                     close_timeout=0.2,

@@ -12,7 +12,8 @@ from typing import Final
 from shared.stack.supervisor import Child
 from tests.chaos.loss.faults import Faults
 from tests.chaos.loss.links import Links
-from tests.chaos.loss.scenario import Stage, until
+from tests.chaos.loss.scenario import until
+from tests.chaos.loss.stage import Stage
 from tests.support.replica_set import ReplicaSet
 
 PAUSE_S: Final = 4.0
@@ -50,15 +51,7 @@ class Ground:
         self.storm = storm
         self.pause_s = pause_s
         self.private = private
-        self.known = Faults(
-            state=stage.state,
-            stack=stage.stack,
-            clients=stage.clients,
-            valkey=stage.valkey,
-            scribe=stage.scribe,
-            rng=rng,
-            appendfsync="always",
-        )
+        self.known = Faults(stage, rng, appendfsync="always")
 
     @property
     def processes(self) -> list[Child]:

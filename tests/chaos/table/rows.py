@@ -10,8 +10,9 @@ from typing import Final
 
 import msgspec
 
-from tests.bench.soak.samples import of_kernel
-from tests.chaos.loss.scenario import Stage, stage, stragglers
+from tests.bench.soak.samples import gained, of_kernel
+from tests.chaos.loss.scenario import stage, stragglers
+from tests.chaos.loss.stage import Stage
 from tests.chaos.loss.verdict import Verdict, judge
 from tests.chaos.loss.witness import Said
 from tests.chaos.table.faults import BEFORE, FAULTS
@@ -176,7 +177,7 @@ def row_of(
 
 
 def _held(ground: Ground) -> dict[int, dict[str, float]]:
-    """What each process holds, by its id; one that is another one afterwards cannot have leaked."""
+    """What each process holds, by its id."""
     found = {}
     for child in ground.processes:
         with suppress(ProcessLookupError, OSError):
@@ -188,11 +189,7 @@ async def _changes(before: dict[int, dict[str, float]], ground: Ground) -> tuple
     """Of the process that gained most: memory in kB, and descriptors. What is being closed gets a moment for it."""
     until = time.monotonic() + _CLOSING_S
     while True:
-        after = _held(ground)
-        memory_kb, descriptors = (
-            max((after[pid][what] - before[pid][what] for pid in before.keys() & after.keys()), default=0.0)
-            for what in ("rss_kb", "descriptors")
-        )
+        memory_kb, descriptors = gained(before, _held(ground))
         if descriptors <= DESCRIPTORS or time.monotonic() > until:
             return memory_kb, descriptors
         await asyncio.sleep(0.2)

@@ -12,6 +12,7 @@ from shared.stack import embedded
 from shared.stack.ports import free_ports
 from tests.chaos.table.ground import Ground, NotPossibleError, is_small, run
 from tests.conftest import child_environ
+from tests.support.addresses import port_of
 
 _LOSS: Final = 0.05
 # As long as a managed service takes to see that a primary is gone would be half a minute of waiting for nothing new.
@@ -60,7 +61,7 @@ async def valkey_lossy(ground: Ground) -> str:
     """Of the packets to and from Valkey every twentieth is lost."""
     if not ground.private:
         raise NotPossibleError("no network of its own, in which packets may be dropped")
-    port = _port(ground.stage.state.redis_url)
+    port = port_of(ground.stage.state.redis_url)
     rules = [
         f"INPUT -p tcp --{side} {port} -m statistic --mode random --probability {_LOSS} -j DROP"
         for side in ("dport", "sport")
@@ -90,6 +91,7 @@ async def valkey_failed_over(ground: Ground) -> str:
     async with Redis.from_url(replica, protocol=3) as promoted:
         await promoted.replicaof("NO", "ONE")
         await promoted.config_set("appendfsync", "always")
+    ground.stage.valkey.target_port = port_of(replica)
     gone = await _moved(ground, replica)
     await asyncio.sleep(ground.pause_s / 2)
     # The former primary comes back as a replica; that both are in step again is part of being whole.
@@ -101,7 +103,7 @@ async def valkey_failed_over(ground: Ground) -> str:
 async def valkey_switched_over(ground: Ground) -> str:
     """An orderly change of primary, as for maintenance: connections to the former one stay, and it takes no writes."""
     primary = ground.stage.state.redis_url
-    if ground.stage.valkey.target_port == _port(primary):
+    if ground.stage.valkey.target_port == port_of(primary):
         replica = await _replica(ground)
         await _switch(ground, primary, replica)
         await asyncio.sleep(ground.pause_s / 2)
@@ -135,7 +137,7 @@ async def mongodb_paused(ground: Ground) -> str:
 
 
 async def _replica(ground: Ground) -> str:
-    """The URL of a replica in step with the primary, which is started when there is none yet."""
+    """Start a replica; its URL, when it is in step with the primary."""
     state = ground.stage.state
     (port,) = free_ports(1)
     plain = embedded.valkey(port=port, data=ground.folder / f"replica-{port}", environ=child_environ())
@@ -152,7 +154,7 @@ async def _replica(ground: Ground) -> str:
 async def _follow(replica: str, primary: str) -> None:
     """Make one the replica of the other, and wait until it has all."""
     async with Redis.from_url(replica, protocol=3) as follower:
-        await follower.replicaof("127.0.0.1", _port(primary))
+        await follower.replicaof("127.0.0.1", port_of(primary))
         async with asyncio.timeout(_IN_STEP_S):
             while (await _replication(follower)).get("master_link_status") != "up":
                 await asyncio.sleep(0.05)
@@ -162,9 +164,9 @@ async def _switch(ground: Ground, primary: str, replica: str) -> int:
     """An orderly failover; how many entries vanished."""
     async with Redis.from_url(primary, protocol=3) as former:
         orderly: Any = former.execute_command
-        await orderly("FAILOVER", "TO", "127.0.0.1", _port(replica), "TIMEOUT", 5000)
+        await orderly("FAILOVER", "TO", "127.0.0.1", port_of(replica), "TIMEOUT", 5000)
         # New connections lead to the new primary from here on, as when a service changes what a name stands for.
-        ground.stage.valkey.target_port = _port(replica)
+        ground.stage.valkey.target_port = port_of(replica)
         async with asyncio.timeout(_IN_STEP_S):
             while (await _replication(former)).get("role") != "slave":
                 await asyncio.sleep(0.02)
@@ -172,8 +174,7 @@ async def _switch(ground: Ground, primary: str, replica: str) -> int:
 
 
 async def _moved(ground: Ground, primary: str) -> int:
-    """Everybody's new connections lead there; how many entries of the log vanished on the way."""
-    ground.stage.valkey.target_port = _port(primary)
+    """Another one is the primary; how many entries of the log vanished on the way."""
     ground.stage.scribe.follow(primary)
     return await ground.stage.scribe.compare()
 
@@ -181,7 +182,3 @@ async def _moved(ground: Ground, primary: str) -> int:
 async def _replication(redis: Redis) -> dict[str, Any]:
     found: dict[str, Any] = await redis.info("replication")
     return found
-
-
-def _port(url: str) -> int:
-    return int(url.rsplit(":", 1)[1].split("/", 1)[0])

@@ -21,6 +21,7 @@ from shared.stack.stack import LocalStack
 from shared.state.connect import connect_redis
 from shared.state.keys import log_key
 from tests.chaos.loss.links import Links
+from tests.support.addresses import port_of
 from tests.support.room_client import guest, socket_url
 
 IMPATIENT = Patience(first_s=0.02, longest_s=0.2)
@@ -118,7 +119,7 @@ async def test_what_is_said_reaches_the_log_and_comes_back(scene: Scene) -> None
 async def test_over_links_that_break_everything_arrives_once_and_in_order(scene: Scene) -> None:
     rng = random.Random(7)
     ana, bo = Record(), Record()
-    async with Links(int(scene.stack.url.rsplit(":", 1)[1])) as links:
+    async with Links(port_of(scene.stack.url)) as links:
         url = socket_url(f"http://127.0.0.1:{links.port}", scene.room)
         async with (
             being(RoomConnection(url, scene.token("Ana"), ana, patience=IMPATIENT, rng=random.Random(1))) as talker,

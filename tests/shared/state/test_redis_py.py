@@ -9,6 +9,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from shared.stack.stack import LocalStack
 from shared.state import redis_py
+from tests.support.addresses import port_of
 
 
 class _Gone:
@@ -23,7 +24,7 @@ class _Gone:
 
 @pytest.mark.parametrize("left", [None, _Gone()], ids=["closed by ourselves", "closed by the other end"])
 async def test_a_write_to_a_closed_connection_is_a_lost_connection(state: LocalStack, left: Any) -> None:  # noqa: ANN401
-    connection: Any = Connection(port=int(state.redis_url.rsplit(":", 1)[1].split("/", 1)[0]), socket_timeout=5.0)
+    connection: Any = Connection(port=port_of(state.redis_url), socket_timeout=5.0)
     await connection.connect()
     writer = connection._writer
 
