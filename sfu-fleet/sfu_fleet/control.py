@@ -271,12 +271,14 @@ async def delete_session(session: FromPath[str], state: AppState, caller: NamedD
 async def create_feed(
     request: Request[Any, Any, Any], room: FromPath[str], data: JSONBody[FeedRequest], state: AppState
 ) -> Response[Fed | Elsewhere]:
-    """Feed an edge (201); or name those who may, where there is no room for another one (300)."""
+    """Feed an edge (201), or name those who may (300) where there is no room for another one; fetch the stream if asked."""
     services = _services(state)
     caller = _caller(request, state)
     if Grant.RELAY not in caller.grants or caller.room != room:
         raise Forbidden("the token does not grant to have this room's stream")
     try:
+        if data.fetch and not services.rooms.draining:
+            await services.upstreams.fetch(room, request.headers["authorization"].partition(" ")[2].strip())
         feed, depth = services.rooms.feed(room, data)
     except SfuError as error:
         services.metrics.refused.labels(error.code).inc()

@@ -218,7 +218,13 @@ class SfuWorker:
             return None
         found = {worker.id: Parent(worker.id, worker.url) for worker in view.workers.values()}
         edges = tuple(found[edge.worker] for edge in state.edges if view.takes(edge.worker))
-        return Origin(found[state.worker], state.token, edges)
+        serving = {state.worker, self._settings.instance} | {edge.worker for edge in state.edges}
+        others = tuple(
+            found[worker.id]
+            for worker in view.workers.values()
+            if worker.relays and worker.id not in serving and view.takes(worker.id)
+        )
+        return Origin(found[state.worker], state.token, edges, others)
 
     def _obey(self, orders: Orders) -> None:
         """What the fleet's operators want of this worker, and who is the origin of rooms by now."""

@@ -18,6 +18,7 @@ class FeedRequest(msgspec.Struct, frozen=True):
 
     `worker` and `url` are who asks and where its control API is, `address` and `port` where it takes the media.
     `fence` is of the origin's lease that the edge knows: a parent with an older one is not the origin any more.
+    `fetch` asks a worker that does not have the stream to get it from the origin, which the edge does not reach itself.
     """
 
     worker: Annotated[str, msgspec.Meta(pattern="^[a-z0-9]{1,16}$")]
@@ -25,6 +26,7 @@ class FeedRequest(msgspec.Struct, frozen=True):
     address: str
     port: Annotated[int, msgspec.Meta(ge=1, le=65_535)]
     fence: Fence = 0
+    fetch: bool = False
 
 
 class FeedKeys(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from structlog import get_logger
 from sfu_fleet.cascade.contract import Elsewhere, Fed, FeedRequest, Parent
 from sfu_fleet.cascade.link import RemoteLink
 from sfu_fleet.cascade.transports import LinkSocket
+from sfu_fleet.errors import NoPublisher, Unreachable
 from sfu_fleet.metrics import Metrics
 
 # Workers are near each other. Who does not answer by then is taken for gone, and another one asked.
@@ -26,11 +27,12 @@ class _Problem(msgspec.Struct, frozen=True):
 
 
 class Refused(Exception):  # noqa: N818 - the answer, as the field calls it
-    """No parent gave a feed; `code` is the last one's reason."""
+    """No parent gave a feed; `code` is the last one's reason, `codes` are those of all that were asked."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(f"{code}: {detail}")
         self.code = code
+        self.codes: dict[str, str] = {}
 
 
 class Parents:
@@ -46,38 +48,44 @@ class Parents:
         """Close connections."""
         await self._http.aclose()
 
-    async def link(self, room: str, candidates: Sequence[Parent], fence: int, token: str) -> RemoteLink:
-        """A link to the first of the candidates that gives one.
+    async def link(
+        self, room: str, candidates: Sequence[Parent], fence: int, token: str, *, fetch: bool = False
+    ) -> RemoteLink:
+        """A link to the first of the candidates that gives one; `fetch` has them get the stream first.
 
         Raises:
             Refused: none did.
         """
-        waiting, asked = list(candidates), {self._me.worker}
-        refused = Refused("no_publisher", "no worker is known that has the room's stream")
-        while waiting and len(asked) <= MAX_TRIES:
+        waiting = list(candidates)
+        refused = Refused(NoPublisher.code, "no worker is known that has the room's stream")
+        # With ourselves, who want it.
+        codes = {self._me.worker: refused.code}
+        while waiting and len(codes) <= MAX_TRIES:
             parent = waiting.pop(0)
-            if parent.worker in asked:
+            if parent.worker in codes:
                 continue
-            asked.add(parent.worker)
+            codes[parent.worker] = ""
             try:
-                found = await self._ask(room, parent, fence, token)
+                found = await self._ask(room, parent, fence, token, fetch=fetch)
             except Refused as error:
                 refused = error
+                codes[parent.worker] = error.code
                 log.info("feed_refused", room=room, parent=parent.worker, code=error.code)
                 continue
             if isinstance(found, RemoteLink):
                 return found
             waiting = [*found.parents, *waiting]
+        refused.codes = codes
         raise refused
 
-    async def _ask(self, room: str, parent: Parent, fence: int, token: str) -> RemoteLink | Elsewhere:
+    async def _ask(self, room: str, parent: Parent, fence: int, token: str, *, fetch: bool) -> RemoteLink | Elsewhere:
         try:
             sock = LinkSocket(self._address, self._metrics)
         except OSError as error:
-            raise Refused("unreachable", str(error)) from error
+            raise Refused(Unreachable.code, str(error)) from error
         found: RemoteLink | Elsewhere | None = None
         try:
-            request = FeedRequest(self._me.worker, self._me.url, sock.host, sock.port, fence)
+            request = FeedRequest(self._me.worker, self._me.url, sock.host, sock.port, fence, fetch)
             response = await self._http.post(
                 f"{parent.url}/v1/rooms/{room}/feeds",
                 content=msgspec.json.encode(request),
@@ -85,7 +93,7 @@ class Parents:
             )
             found = _read(parent, sock, response)
         except (httpx.HTTPError, OSError, msgspec.DecodeError) as error:
-            raise Refused("unreachable", f"{type(error).__name__} {error}".strip()) from error
+            raise Refused(Unreachable.code, f"{type(error).__name__} {error}".strip()) from error
         finally:
             if not isinstance(found, RemoteLink):
                 sock.close()

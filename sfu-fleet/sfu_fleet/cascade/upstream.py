@@ -6,7 +6,8 @@ opened. Who the origin is, is looked up now and then, and at once when a parent 
 
 import asyncio
 import random
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
+from functools import partial
 from typing import Final, Protocol
 
 import msgspec
@@ -19,6 +20,7 @@ from sfu_fleet.cascade.pull import Pull
 from sfu_fleet.errors import Fenced, NoPublisher, Unreachable
 from sfu_fleet.metrics import Metrics
 from sfu_fleet.rooms import Room, Rooms
+from shared.state.fleet import LEASE_MS
 from shared.tasks import end
 
 TICK_S: Final = 0.25
@@ -32,6 +34,10 @@ UNUSED_S: Final = 2.0
 GIVE_UP_S: Final = 20.0
 # As the same where the origin itself says that nobody publishes: a publisher that comes back has come back by then.
 NO_PUBLISHER_S: Final = 6.0
+# As the same where the origin has renewed its lease after the loss: it is well, and out of reach from here alone.
+OUT_OF_REACH_S: Final = LEASE_MS / 1000 + 1.0
+# Of the edges that are asked where the origin is out of reach, and of the workers that are asked to get the stream then.
+_EDGES, _FETCHERS = 3, 2
 # How often the origin is looked up while all is well, and the retries where it is not.
 LOOK_UP_S: Final = 2.0
 _RETRY_FIRST_S, _RETRY_MAX_S = 0.1, 1.0
@@ -44,11 +50,15 @@ log = get_logger(__name__)
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Who has a room's stream under which lease, and which edges pull it, should the origin itself be out of reach."""
+    """Who has a room's stream under which lease, and which edges pull it, should the origin itself be out of reach.
+
+    `others` are workers that do not have the stream and could get it.
+    """
 
     parent: Parent
     fence: int
     edges: tuple[Parent, ...] = ()
+    others: tuple[Parent, ...] = ()
 
 
 class Directory(Protocol):
@@ -71,10 +81,14 @@ class _Upstream:
         # Whom placement has chosen: the origin, or one of its edges.
         self.first = first
         self.token = token
+        # For another worker, which does not reach the origin: nothing is gained if we get it from anybody else.
+        self.direct = False
         self.task: asyncio.Task[None] | None = None
         self.retry_at = now
         self.retry_s = _RETRY_FIRST_S
         self.looked_up_at = now
+        # When the origin was seen to hold its lease, last.
+        self.held_at = float("-inf")
         self.watched_at = now
         self.counted_at = 0.0
         self.linked_at = now
@@ -94,8 +108,8 @@ class Upstreams:
         self._clock = asyncio.get_running_loop().time
         self._upstreams: dict[str, _Upstream] = {}
 
-    async def have(self, room_id: str, origin: Origin, first: Parent, token: str) -> None:
-        """Make sure that a room's stream is here, or on its way.
+    async def have(self, room_id: str, origin: Origin, first: Parent, token: str, *, direct: bool = False) -> None:
+        """Make sure that a room's stream is here, or on its way; `direct` takes it from the origin alone.
 
         Raises:
             NoPublisher, Fenced, Unreachable: it cannot be had.
@@ -112,7 +126,7 @@ class Upstreams:
             upstream.task = self._begin(upstream)
         elif origin.fence > upstream.origin.fence:
             upstream.origin, upstream.first, upstream.retry_at = origin, first, self._clock()
-        upstream.token = token
+        upstream.token, upstream.direct = token, direct
         upstream.watched_at = self._clock()
         if room is not None and room.pull is not None:
             return
@@ -125,6 +139,21 @@ class Upstreams:
             if upstream.no_publisher_since is not None:
                 raise NoPublisher("nobody is live in this room")
             raise Unreachable("no worker that has the room's stream can be reached")
+
+    async def fetch(self, room_id: str, token: str) -> None:
+        """Get a room's stream from its origin for a worker that does not reach that one.
+
+        Raises:
+            NoPublisher, Fenced, Unreachable: it cannot be had.
+        """
+        try:
+            origin = await self._directory(room_id)
+        except ConnectionError as error:
+            raise Unreachable(f"it cannot be told where the room's stream is: {error}") from error
+        if origin is None or origin.parent.worker == self._me.worker:
+            raise NoPublisher("nobody is live in this room")
+        if (room := self._rooms.room(room_id)) is None or room.pull is None:
+            await self.have(room_id, origin, origin.parent, token, direct=True)
 
     def superseded(self, room_id: str) -> None:
         """The origin of a room is another one: look it up now."""
@@ -193,8 +222,7 @@ class Upstreams:
     def _seek(self, room: Room, pull: Pull, upstream: _Upstream, now: float, *, lost: bool) -> None:
         """Open another link where that is called for, and else see now and then who the origin is."""
         current = pull.current
-        patience = NO_PUBLISHER_S if upstream.no_publisher_since is not None else GIVE_UP_S
-        if lost and now - upstream.linked_at > patience:
+        if lost and now - upstream.linked_at > self._patience(pull, upstream):
             self._forget(upstream)
             self._rooms.end(pull, "lost")
             return
@@ -204,6 +232,15 @@ class Upstreams:
             upstream.task = self._begin(upstream)
         elif now - upstream.looked_up_at > LOOK_UP_S:
             upstream.task = self._own(upstream, self._look_up(upstream))
+
+    @staticmethod
+    def _patience(pull: Pull, upstream: _Upstream) -> float:
+        """How long a pull may be without a link."""
+        if upstream.no_publisher_since is not None:
+            return NO_PUBLISHER_S
+        # Where a lease that was held at the loss is held for longer than it lasts, it has been renewed.
+        alive = upstream.held_at - upstream.linked_at > LEASE_MS / 1000
+        return OUT_OF_REACH_S if alive and upstream.origin.fence == pull.fence else GIVE_UP_S
 
     def _let_go(self, room: Room, pull: Pull, upstream: _Upstream, now: float) -> None:
         """Drop layers that nobody uses, and the pull where nobody is left."""
@@ -243,19 +280,38 @@ class Upstreams:
             if room is not None and room.origin is not None and room.origin.live:
                 link = LocalLink(self._me, room.origin, room.fence)
             else:
-                origin = upstream.origin
-                others = random.sample(origin.edges, len(origin.edges))
-                candidates = [upstream.first, origin.parent, *others]
-                link = await self._parents.link(upstream.room, candidates, origin.fence, upstream.token)
+                link = await self._remote(upstream, lost=room is not None and room.pull is not None)
         except Refused as refused:
             now = self._clock()
-            if refused.code == NoPublisher.code:
+            if refused.codes.get(upstream.origin.parent.worker) == NoPublisher.code:
                 upstream.no_publisher_since = upstream.no_publisher_since or now
             upstream.retry_s = min(_RETRY_MAX_S, upstream.retry_s * 2)
             upstream.retry_at = now + upstream.retry_s * random.uniform(0.5, 1.0)  # noqa: S311 - spreading
             return
         upstream.retry_s, upstream.retry_at = _RETRY_FIRST_S, self._clock() + _RETRY_FIRST_S
         self._take(upstream, link)
+
+    async def _remote(self, upstream: _Upstream, *, lost: bool) -> Link:
+        """A link to another worker. Where a pull is `lost` that has viewers, others are asked to get the stream for it.
+
+        Raises:
+            Refused: nobody gives one.
+        """
+        origin = upstream.origin
+        edges = () if upstream.direct else _some(origin.edges, _EDGES)
+        ask = partial(self._parents.link, upstream.room, fence=origin.fence, token=upstream.token)
+        try:
+            return await ask([upstream.first, origin.parent, *edges])
+        except Refused as refused:
+            # An origin that answers would answer them the same.
+            cut_off = refused.codes.get(origin.parent.worker) == Unreachable.code
+            if not (lost and cut_off and origin.others) or upstream.direct:
+                raise
+            log.info("asking_for_a_fetch", room=upstream.room, origin=origin.parent.worker)
+            try:
+                return await ask(_some(origin.others, _FETCHERS), fetch=True)
+            except Refused:
+                raise refused from None
 
     def _take(self, upstream: _Upstream, link: Link) -> None:
         if self._upstreams.get(upstream.room) is not upstream:
@@ -284,6 +340,7 @@ class Upstreams:
             return
         if found is None or found.fence < upstream.origin.fence:
             return
+        upstream.held_at = self._clock()
         if found.parent != upstream.origin.parent:
             # Whom placement chose was chosen for the origin before.
             upstream.first = found.parent
@@ -294,3 +351,7 @@ class Upstreams:
             del self._upstreams[upstream.room]
         if upstream.task is not None and upstream.task is not asyncio.current_task():
             upstream.task.cancel()
+
+
+def _some(parents: Sequence[Parent], count: int) -> list[Parent]:
+    return random.sample(parents, min(count, len(parents)))

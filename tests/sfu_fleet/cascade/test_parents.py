@@ -160,6 +160,74 @@ async def test_an_edge_that_is_fed_by_one_that_is_cut_off_goes_to_the_origin_and
     await answering.aclose()
 
 
+async def test_an_edge_that_reaches_nobody_who_has_the_stream_has_another_worker_fetch_it(
+    fleet: Fleet, peers: MakePeer
+) -> None:
+    source, viewer = peers(), peers()
+    origin, edge = await watched(fleet, source, viewer)
+    await fleet.start("w3")
+    await cut_off(fleet, origin, edge, others=("w3",))
+    await eventually(lambda: (link := pull_of(edge).current) is not None and link.parent.worker == "w3", "by w3")
+    assert (pull_of(fleet.workers["w3"]).depth, pull_of(edge).depth) == (1, 2)
+    way = fleet.workers["w3"].rooms.room("room")
+    await eventually(lambda: way and any(feed.used for feed in way.feeds.values()), "w3 knows what is wanted")
+    send_video(source, 4, 1, VP8_KEYFRAME)
+    send_video(source, 5, 3)
+    await eventually(lambda: shows(viewer, 4, 5, 6, 7), "media by way of w3")
+    assert unbroken(viewer)
+    # It is there for the edge alone, and ends with it.
+    edge.rooms.hang_up(next(info.session for info in edge.rooms.infos() if info.kind == "subscribe"))
+    await eventually(lambda: not fleet.workers["w3"].rooms.sessions(), "w3 has let go")
+
+
+async def test_nobody_is_asked_to_fetch_what_the_origin_says_it_does_not_have(fleet: Fleet, peers: MakePeer) -> None:
+    source, viewer = peers(), peers()
+    origin, edge = await watched(fleet, source, viewer)
+    third = await fleet.start("w3")
+    held = fleet.origins["room"]
+    fleet.origins["room"] = upstream.Origin(held.parent, held.fence, (), (fleet.parent("w3"),))
+    origin.rooms.hang_up(next(info.session for info in origin.rooms.infos() if info.kind == "publish"))
+    await eventually(lambda: edge.upstreams._upstreams["room"].no_publisher_since is not None, "the origin has said so")
+    assert not third.upstreams._upstreams
+
+
+async def test_viewers_of_an_edge_that_is_cut_off_from_all_others_are_let_go(
+    fleet: Fleet, peers: MakePeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream, "LEASE_MS", 600)
+    monkeypatch.setattr(upstream, "OUT_OF_REACH_S", 1.0)
+    source, viewer = peers(), peers()
+    origin, edge = await watched(fleet, source, viewer)
+    await cut_off(fleet, origin, edge, others=())
+    await eventually(lambda: not edge.rooms.counts()["subscribe"], "the viewer is let go", 8)
+    assert origin.rooms.counts()["publish"] == 1
+
+
+async def test_an_edge_waits_longer_for_an_origin_of_which_nobody_knows_whether_it_lives(
+    fleet: Fleet, peers: MakePeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream, "LEASE_MS", 600)
+    monkeypatch.setattr(upstream, "OUT_OF_REACH_S", 1.0)
+    source, viewer = peers(), peers()
+    origin, edge = await watched(fleet, source, viewer)
+    await cut_off(fleet, origin, edge, others=())
+    # Its lease has run out.
+    del fleet.origins["room"]
+    await eventually(lambda: pull_of(edge).current is None or not pull_of(edge).gives, "the link is lost")
+    await asyncio.sleep(2.0)
+    assert edge.rooms.counts()["subscribe"] == 1
+
+
+async def cut_off(fleet: Fleet, origin: SfuWorker, edge: SfuWorker, *, others: tuple[str, ...]) -> None:
+    """Nothing gets from the origin w1 to the edge w2; these others have not the room's stream."""
+    held = fleet.origins["room"]
+    fleet.origins["room"] = upstream.Origin(held.parent, held.fence, (), tuple(map(fleet.parent, others)))
+    answering = edge.upstreams._parents._http
+    edge.upstreams._parents._http = _Cut(fleet.parent("w1").url)
+    await answering.aclose()
+    next(feed for feed in origin.rooms.room("room").feeds.values() if feed.worker == "w2").transport.outbound = None  # type: ignore[union-attr]
+
+
 class _Cut(httpx.AsyncClient):
     """A client whose way to one URL is cut."""
 
