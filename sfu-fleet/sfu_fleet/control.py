@@ -271,7 +271,7 @@ async def delete_session(session: FromPath[str], state: AppState, caller: NamedD
 async def create_feed(
     request: Request[Any, Any, Any], room: FromPath[str], data: JSONBody[FeedRequest], state: AppState
 ) -> Response[Fed | Elsewhere]:
-    """Feed an edge (201), or name those who may (300) where there is no room for another one; fetch the stream if asked."""
+    """Feed an edge (201), or name those who may (300) where there is no room for another; fetch the stream if asked."""
     services = _services(state)
     caller = _caller(request, state)
     if Grant.RELAY not in caller.grants or caller.room != room:

@@ -36,7 +36,7 @@ GIVE_UP_S: Final = 20.0
 NO_PUBLISHER_S: Final = 6.0
 # As the same where the origin has renewed its lease after the loss: it is well, and out of reach from here alone.
 OUT_OF_REACH_S: Final = LEASE_MS / 1000 + 1.0
-# Of the edges that are asked where the origin is out of reach, and of the workers that are asked to get the stream then.
+# Where the origin is out of reach: how many edges are asked, and how many workers to get the stream from it.
 _EDGES, _FETCHERS = 3, 2
 # How often the origin is looked up while all is well, and the retries where it is not.
 LOOK_UP_S: Final = 2.0

@@ -14,6 +14,8 @@ from tests.chaos.table.clock import function_clock_jumps, function_on_a_clock, v
 from tests.chaos.table.crowd import Crowd
 from tests.chaos.table.ground import Ground
 from tests.chaos.table.state_faults import (
+    cache_killed,
+    cache_paused,
     mongodb_paused,
     mongodb_primary_killed,
     mongodb_primary_paused,
@@ -132,6 +134,8 @@ FAULTS: Final[tuple[Callable[[Ground], Awaitable[str]], ...]] = (
     valkey_links_silent,
     valkey_failed_over,
     valkey_switched_over,
+    cache_killed,
+    cache_paused,
     mongodb_primary_killed,
     mongodb_primary_paused,
     mongodb_paused,

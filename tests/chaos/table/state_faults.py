@@ -116,6 +116,22 @@ async def valkey_switched_over(ground: Ground) -> str:
     return f"handed over {held} (FAILOVER), no connection closed: {gone} entries vanished"
 
 
+async def cache_killed(ground: Ground) -> str:
+    """The cache's own Valkey is gone; people come in all the same."""
+    stack = ground.stage.stack
+    await stack.kill("cache", signal.SIGKILL, restart=False)
+    count = ground.stage.clients.cut(0.5, ground.rng)
+    await asyncio.sleep(ground.pause_s)
+    await stack.start("cache")
+    return f"killed, {count} links cut then, started again after {ground.pause_s:.0f} s"
+
+
+async def cache_paused(ground: Ground) -> str:
+    """The cache's own Valkey stands still; people come in all the same."""
+    count = ground.stage.clients.cut(0.5, ground.rng)
+    return f"{await ground.pause(ground.stage.stack.process('cache'))}, {count} links cut then"
+
+
 async def mongodb_primary_killed(ground: Ground) -> str:
     """MongoDB's primary of three members dies, and another one is elected."""
     port = await ground.members.primary()
