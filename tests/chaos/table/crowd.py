@@ -2,10 +2,11 @@
 
 import asyncio
 import os
-from contextlib import suppress
+from collections import Counter
+from contextlib import AsyncExitStack
 from typing import Final, Self
 
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
 from shared.protocol import messages as m
@@ -17,7 +18,12 @@ from tests.support.addresses import somebody
 from tests.support.room_client import socket_url
 
 _STORM_S: Final = 60.0
-_WELCOME: Final = 33  # shared/protocol/SPEC.md, section 4
+# All share one process, while people have a machine each: with more connections under way than it can carry, none comes
+# to its end before the server gives it up.
+_AT_ONCE: Final = 100
+# shared/protocol/SPEC.md, section 4
+_WELCOME: Final = 33
+_ERROR: Final = 38
 
 
 class Crowd:
@@ -29,6 +35,8 @@ class Crowd:
         self._room = stage.room
         self._rng = ground.rng
         self._joined = 0
+        self._turn = asyncio.Semaphore(_AT_ONCE)
+        self._instead: Counter[str] = Counter()
         self._count = ground.storm
         names = [f"crowd-{os.getpid()}-{ground.rng.getrandbits(40)}" for _ in range(self._count)]
         self._tokens = room_tokens(stage.stack, self._room, names, tier=Tier.VIEWER, grants=[Grant.SUBSCRIBE])
@@ -46,27 +54,72 @@ class Crowd:
     def come_back(self) -> None:
         """Begin to count anew: those who were there have just been cut off."""
         self._joined = 0
+        self._instead.clear()
 
     async def all_joined(self) -> None:
-        """Wait until as many have joined as there are, since the last `come_back`."""
-        await until(lambda: self._joined >= self._count, seconds=_STORM_S)
+        """Wait until as many have joined as there are, since the last `come_back`.
+
+        Raises:
+            TimeoutError: some have not; the text says what they were told instead.
+        """
+        try:
+            await until(lambda: self._joined >= self._count, seconds=_STORM_S)
+        except TimeoutError:
+            raise TimeoutError(f"{self._joined} of {self._count} joined; else: {dict(self._instead)}") from None
 
     async def _attend(self, token: str, address: str) -> None:
         while True:
-            with suppress(OSError, TimeoutError, WebSocketException, EOFError):
-                async with connect(
-                    socket_url(self._url, self._room),
-                    subprotocols=[m.SUBPROTOCOL],  # type: ignore[list-item]
-                    additional_headers={"x-forwarded-for": address},
-                    open_timeout=20.0,
-                    close_timeout=0.2,
-                    ping_interval=None,
-                    compression=None,
-                    proxy=None,
-                ) as one:
-                    await one.send(m.encode(m.Join(token, None, None)))
-                    async for frame in one:
-                        # The kind is the second byte of a frame: who decodes all that a crowd hears hears nothing else.
-                        if isinstance(frame, bytes) and frame[1] == _WELCOME:
-                            self._joined += 1
+            try:
+                async with AsyncExitStack() as stack:
+                    async with self._turn:
+                        one = await stack.enter_async_context(self._connection(address))
+                        await one.send(m.encode(m.Join(token, None, None)))
+                        await self._welcomed(one)
+                    self._joined += 1
+                    await _listen(one)
+            except (OSError, TimeoutError, WebSocketException, EOFError) as error:
+                self._instead[f"{type(error).__name__}: {error}"[:100]] += 1
             await asyncio.sleep(self._rng.uniform(0.1, 1.5))
+
+    def _connection(self, address: str) -> connect:
+        return connect(
+            socket_url(self._url, self._room),
+            subprotocols=[m.SUBPROTOCOL],  # type: ignore[list-item]
+            additional_headers={"x-forwarded-for": address},
+            open_timeout=20.0,
+            close_timeout=0.2,
+            ping_interval=None,
+            compression=None,
+            proxy=None,
+        )
+
+    async def _welcomed(self, one: ClientConnection) -> None:
+        """Wait until the room has let us in; the connection may end before that."""
+        while True:
+            frame = await one.recv()
+            # The kind is the second byte of a frame.
+            if isinstance(frame, bytes) and frame[1] == _WELCOME:
+                return
+            if isinstance(frame, bytes) and frame[1] == _ERROR:
+                self._instead[str(m.decode_server(frame))[:160]] += 1
+
+
+async def _listen(one: ClientConnection) -> None:
+    """Hear until the connection ends. Nothing is decoded: who decodes all that a crowd hears does nothing else."""
+    deaf = _Deaf()
+    one.transport.set_protocol(deaf)
+    try:
+        await deaf.ended.wait()
+    finally:
+        one.transport.abort()
+        one.connection_lost(None)
+
+
+class _Deaf(asyncio.Protocol):
+    """Takes what comes, and says when nothing more does."""
+
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self.ended.set()
