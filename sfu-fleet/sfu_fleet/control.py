@@ -156,13 +156,17 @@ def provide_caller(request: Request[Any, Any, Any], state: AppState) -> Claims:
 
 
 def _caller(request: Request[Any, Any, Any], state: AppState) -> Claims:
+    try:
+        return _services(state).tokens.verify_once(_bearer(request), audience=AUDIENCE_SFU)
+    except TokenError as error:
+        raise Unauthorized(str(error)) from None
+
+
+def _bearer(request: Request[Any, Any, Any]) -> str:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         raise Unauthorized("a bearer token is required")
-    try:
-        return _services(state).tokens.verify_once(token.strip(), audience=AUDIENCE_SFU)
-    except TokenError as error:
-        raise Unauthorized(str(error)) from None
+    return token.strip()
 
 
 def _owned(state: AppState, session: str, caller: Claims) -> Rooms:
@@ -278,7 +282,7 @@ async def create_feed(
         raise Forbidden("the token does not grant to have this room's stream")
     try:
         if data.fetch and not services.rooms.draining:
-            await services.upstreams.fetch(room, request.headers["authorization"].partition(" ")[2].strip())
+            await services.upstreams.fetch(room, _bearer(request))
         feed, depth = services.rooms.feed(room, data)
     except SfuError as error:
         services.metrics.refused.labels(error.code).inc()

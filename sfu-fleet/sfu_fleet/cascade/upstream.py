@@ -122,11 +122,12 @@ class Upstreams:
         upstream = self._upstreams.get(room_id)
         if upstream is None:
             upstream = self._upstreams[room_id] = _Upstream(room_id, origin, first, token, self._clock())
-            upstream.retry_at = float("inf")
+            upstream.direct, upstream.retry_at = direct, float("inf")
             upstream.task = self._begin(upstream)
         elif origin.fence > upstream.origin.fence:
             upstream.origin, upstream.first, upstream.retry_at = origin, first, self._clock()
-        upstream.token, upstream.direct = token, direct
+        # Once viewers here want it as well, by whatever way there is.
+        upstream.token, upstream.direct = token, upstream.direct and direct
         upstream.watched_at = self._clock()
         if room is not None and room.pull is not None:
             return
@@ -280,7 +281,7 @@ class Upstreams:
             if room is not None and room.origin is not None and room.origin.live:
                 link = LocalLink(self._me, room.origin, room.fence)
             else:
-                link = await self._remote(upstream, lost=room is not None and room.pull is not None)
+                link = await self._remote(upstream, serving=room is not None and room.pull is not None)
         except Refused as refused:
             now = self._clock()
             if refused.codes.get(upstream.origin.parent.worker) == NoPublisher.code:
@@ -291,8 +292,8 @@ class Upstreams:
         upstream.retry_s, upstream.retry_at = _RETRY_FIRST_S, self._clock() + _RETRY_FIRST_S
         self._take(upstream, link)
 
-    async def _remote(self, upstream: _Upstream, *, lost: bool) -> Link:
-        """A link to another worker. Where a pull is `lost` that has viewers, others are asked to get the stream for it.
+    async def _remote(self, upstream: _Upstream, *, serving: bool) -> Link:
+        """A link to another worker. For a pull that is `serving` viewers already, others are asked to get the stream.
 
         Raises:
             Refused: nobody gives one.
@@ -305,7 +306,7 @@ class Upstreams:
         except Refused as refused:
             # An origin that answers would answer them the same.
             cut_off = refused.codes.get(origin.parent.worker) == Unreachable.code
-            if not (lost and cut_off and origin.others) or upstream.direct:
+            if not (serving and cut_off and origin.others) or upstream.direct:
                 raise
             log.info("asking_for_a_fetch", room=upstream.room, origin=origin.parent.worker)
             try:
