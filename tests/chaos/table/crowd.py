@@ -108,6 +108,8 @@ async def _listen(one: ClientConnection) -> None:
     """Hear until the connection ends. Nothing is decoded: who decodes all that a crowd hears does nothing else."""
     deaf = _Deaf()
     one.transport.set_protocol(deaf)
+    # The client stops reading when more comes at once than is asked for; who does not read sees no end either.
+    one.transport.resume_reading()
     try:
         await deaf.ended.wait()
     finally:
