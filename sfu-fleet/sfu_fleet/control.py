@@ -1,6 +1,5 @@
 """The control API: how functions create, answer, watch and end the sessions of this worker."""
 
-import random
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -12,6 +11,7 @@ from litestar.response import Stream
 
 from sfu_fleet import trickle
 from sfu_fleet.cascade.contract import Elsewhere, Fed, FeedRequest, Parent
+from sfu_fleet.cascade.parents import some
 from sfu_fleet.cascade.room_info import RoomInfo, room_info
 from sfu_fleet.cascade.upstream import Origin, Upstreams
 from sfu_fleet.drain import Drain, Progress
@@ -289,7 +289,7 @@ async def create_feed(
         others = services.rooms.edges_of(room, but=data.worker) if isinstance(error, AtCapacity) else []
         if not others:
             raise
-        return Response(Elsewhere(tuple(random.sample(others, min(2, len(others))))), status_code=300)
+        return Response(Elsewhere(tuple(some(others, 2))), status_code=300)
     fed = feed.answer(services.relay_address, services.relay_port, depth)
     headers = {"Location": f"/v1/rooms/{room}/feeds/{feed.id}"}
     return Response(fed, status_code=201, headers=headers)

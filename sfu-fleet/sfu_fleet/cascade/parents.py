@@ -1,5 +1,6 @@
 """Asks a worker for a feed of a room, and those that it names instead where it has no room for another one."""
 
+import random
 from collections.abc import Sequence
 
 import httpx
@@ -98,6 +99,11 @@ class Parents:
             if not isinstance(found, RemoteLink):
                 sock.close()
         return found
+
+
+def some(parents: Sequence[Parent], count: int) -> list[Parent]:
+    """So many of them at random, or all: not everybody is to ask the same."""
+    return random.sample(parents, min(count, len(parents)))
 
 
 def _read(parent: Parent, sock: LinkSocket, response: httpx.Response) -> RemoteLink | Elsewhere:

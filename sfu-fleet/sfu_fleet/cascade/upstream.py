@@ -6,7 +6,7 @@ opened. Who the origin is, is looked up now and then, and at once when a parent 
 
 import asyncio
 import random
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from functools import partial
 from typing import Final, Protocol
 
@@ -15,7 +15,7 @@ from structlog import get_logger
 
 from sfu_fleet.cascade.contract import Parent
 from sfu_fleet.cascade.link import Link, LocalLink
-from sfu_fleet.cascade.parents import Parents, Refused
+from sfu_fleet.cascade.parents import Parents, Refused, some
 from sfu_fleet.cascade.pull import Pull
 from sfu_fleet.errors import Fenced, NoPublisher, Unreachable
 from sfu_fleet.metrics import Metrics
@@ -299,7 +299,7 @@ class Upstreams:
             Refused: nobody gives one.
         """
         origin = upstream.origin
-        edges = () if upstream.direct else _some(origin.edges, _EDGES)
+        edges = () if upstream.direct else some(origin.edges, _EDGES)
         ask = partial(self._parents.link, upstream.room, fence=origin.fence, token=upstream.token)
         try:
             return await ask([upstream.first, origin.parent, *edges])
@@ -310,7 +310,7 @@ class Upstreams:
                 raise
             log.info("asking_for_a_fetch", room=upstream.room, origin=origin.parent.worker)
             try:
-                return await ask(_some(origin.others, _FETCHERS), fetch=True)
+                return await ask(some(origin.others, _FETCHERS), fetch=True)
             except Refused:
                 raise refused from None
 
@@ -352,7 +352,3 @@ class Upstreams:
             del self._upstreams[upstream.room]
         if upstream.task is not None and upstream.task is not asyncio.current_task():
             upstream.task.cancel()
-
-
-def _some(parents: Sequence[Parent], count: int) -> list[Parent]:
-    return random.sample(parents, min(count, len(parents)))

@@ -131,50 +131,37 @@ async def test_an_edge_that_cannot_reach_the_origin_goes_by_another_edge(fleet: 
     await fleet.unplug("w1")
     next(feed for feed in origin.rooms.room("room").feeds.values() if feed.worker == "w2").transport.outbound = None  # type: ignore[union-attr]
     await eventually(lambda: (link := pull_of(edge).current) is not None and link.parent.worker == "w3", "by w3")
-    way = fleet.workers["w3"].rooms.room("room")
-    await eventually(lambda: way and any(feed.used for feed in way.feeds.values()), "w3 knows what is wanted")
-    send_video(source, 4, 1, VP8_KEYFRAME)
-    send_video(source, 5, 3)
-    await eventually(lambda: shows(viewer, 4, 5, 6, 7), "media by way of w3")
-    assert unbroken(viewer)
+    await sees_by_way_of(fleet.workers["w3"], source, viewer)
 
 
 async def test_an_edge_that_is_fed_by_one_that_is_cut_off_goes_to_the_origin_and_feeds_that_one(
     fleet: Fleet, peers: MakePeer
 ) -> None:
     source, viewer, other = peers(), peers(), peers()
-    origin, edge = await watched(fleet, source, viewer)
+    _, edge = await watched(fleet, source, viewer)
     below = await fleet.start("w3")
     await fleet.watch("w3", other, first="w2")
     held = fleet.origins["room"]
     fleet.origins["room"] = upstream.Origin(held.parent, held.fence, (fleet.parent("w2"), fleet.parent("w3")))
-    # What the origin sends to the one does not arrive, nor does it answer.
-    answering = edge.upstreams._parents._http
-    edge.upstreams._parents._http = _Cut(fleet.parent("w1").url)
-    next(feed for feed in origin.rooms.room("room").feeds.values() if feed.worker == "w2").transport.outbound = None  # type: ignore[union-attr]
+    await cut_off(fleet)
     await eventually(
         lambda: (link := pull_of(below).current) is not None and link.parent.worker == "w1", "to the origin"
     )
     await eventually(lambda: (link := pull_of(edge).current) is not None and link.parent.worker == "w3", "by w3")
     assert (pull_of(below).depth, pull_of(edge).depth) == (1, 2)
-    await answering.aclose()
 
 
 async def test_an_edge_that_reaches_nobody_who_has_the_stream_has_another_worker_fetch_it(
     fleet: Fleet, peers: MakePeer
 ) -> None:
     source, viewer = peers(), peers()
-    origin, edge = await watched(fleet, source, viewer)
+    _, edge = await watched(fleet, source, viewer)
     await fleet.start("w3")
-    await cut_off(fleet, origin, edge, others=("w3",))
+    could_fetch(fleet, "w3")
+    await cut_off(fleet)
     await eventually(lambda: (link := pull_of(edge).current) is not None and link.parent.worker == "w3", "by w3")
     assert (pull_of(fleet.workers["w3"]).depth, pull_of(edge).depth) == (1, 2)
-    way = fleet.workers["w3"].rooms.room("room")
-    await eventually(lambda: way and any(feed.used for feed in way.feeds.values()), "w3 knows what is wanted")
-    send_video(source, 4, 1, VP8_KEYFRAME)
-    send_video(source, 5, 3)
-    await eventually(lambda: shows(viewer, 4, 5, 6, 7), "media by way of w3")
-    assert unbroken(viewer)
+    await sees_by_way_of(fleet.workers["w3"], source, viewer)
     # It is there for the edge alone, and ends with it.
     edge.rooms.hang_up(next(info.session for info in edge.rooms.infos() if info.kind == "subscribe"))
     await eventually(lambda: not fleet.workers["w3"].rooms.sessions(), "w3 has let go")
@@ -184,33 +171,28 @@ async def test_nobody_is_asked_to_fetch_what_the_origin_says_it_does_not_have(fl
     source, viewer = peers(), peers()
     origin, edge = await watched(fleet, source, viewer)
     third = await fleet.start("w3")
-    held = fleet.origins["room"]
-    fleet.origins["room"] = upstream.Origin(held.parent, held.fence, (), (fleet.parent("w3"),))
+    could_fetch(fleet, "w3")
     origin.rooms.hang_up(next(info.session for info in origin.rooms.infos() if info.kind == "publish"))
     await eventually(lambda: edge.upstreams._upstreams["room"].no_publisher_since is not None, "the origin has said so")
     assert not third.upstreams._upstreams
 
 
-async def test_viewers_of_an_edge_that_is_cut_off_from_all_others_are_let_go(
-    fleet: Fleet, peers: MakePeer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(upstream, "LEASE_MS", 600)
-    monkeypatch.setattr(upstream, "OUT_OF_REACH_S", 1.0)
+@pytest.mark.usefixtures("short_leases")
+async def test_viewers_of_an_edge_that_is_cut_off_from_all_others_are_let_go(fleet: Fleet, peers: MakePeer) -> None:
     source, viewer = peers(), peers()
     origin, edge = await watched(fleet, source, viewer)
-    await cut_off(fleet, origin, edge, others=())
+    await cut_off(fleet)
     await eventually(lambda: not edge.rooms.counts()["subscribe"], "the viewer is let go", 8)
     assert origin.rooms.counts()["publish"] == 1
 
 
+@pytest.mark.usefixtures("short_leases")
 async def test_an_edge_waits_longer_for_an_origin_of_which_nobody_knows_whether_it_lives(
-    fleet: Fleet, peers: MakePeer, monkeypatch: pytest.MonkeyPatch
+    fleet: Fleet, peers: MakePeer
 ) -> None:
-    monkeypatch.setattr(upstream, "LEASE_MS", 600)
-    monkeypatch.setattr(upstream, "OUT_OF_REACH_S", 1.0)
     source, viewer = peers(), peers()
-    origin, edge = await watched(fleet, source, viewer)
-    await cut_off(fleet, origin, edge, others=())
+    _, edge = await watched(fleet, source, viewer)
+    await cut_off(fleet)
     # Its lease has run out.
     del fleet.origins["room"]
     await eventually(lambda: pull_of(edge).current is None or not pull_of(edge).gives, "the link is lost")
@@ -218,14 +200,35 @@ async def test_an_edge_waits_longer_for_an_origin_of_which_nobody_knows_whether_
     assert edge.rooms.counts()["subscribe"] == 1
 
 
-async def cut_off(fleet: Fleet, origin: SfuWorker, edge: SfuWorker, *, others: tuple[str, ...]) -> None:
-    """Nothing gets from the origin w1 to the edge w2; these others have not the room's stream."""
-    held = fleet.origins["room"]
-    fleet.origins["room"] = upstream.Origin(held.parent, held.fence, (), tuple(map(fleet.parent, others)))
-    answering = edge.upstreams._parents._http
-    edge.upstreams._parents._http = _Cut(fleet.parent("w1").url)
+@pytest.fixture
+def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream, "LEASE_MS", 600)
+    monkeypatch.setattr(upstream, "OUT_OF_REACH_S", 1.0)
+
+
+async def cut_off(fleet: Fleet) -> None:
+    """What the origin w1 sends to the edge w2 does not arrive, nor does it answer."""
+    parents = fleet.workers["w2"].upstreams._parents
+    answering, parents._http = parents._http, _Cut(fleet.parent("w1").url)
     await answering.aclose()
-    next(feed for feed in origin.rooms.room("room").feeds.values() if feed.worker == "w2").transport.outbound = None  # type: ignore[union-attr]
+    room = fleet.workers["w1"].rooms.room("room")
+    next(feed for feed in room.feeds.values() if feed.worker == "w2").transport.outbound = None  # type: ignore[union-attr]
+
+
+def could_fetch(fleet: Fleet, name: str) -> None:
+    """That worker does not have the room's stream and could get it."""
+    held = fleet.origins["room"]
+    fleet.origins["room"] = upstream.Origin(held.parent, held.fence, (), (fleet.parent(name),))
+
+
+async def sees_by_way_of(worker: SfuWorker, source: Peer, viewer: Peer) -> None:
+    """Once that worker feeds the viewer's, packets 4 to 7 come by way of it."""
+    way = worker.rooms.room("room")
+    await eventually(lambda: way and any(feed.used for feed in way.feeds.values()), "it knows what is wanted")
+    send_video(source, 4, 1, VP8_KEYFRAME)
+    send_video(source, 5, 3)
+    await eventually(lambda: shows(viewer, 4, 5, 6, 7), "media by way of it")
+    assert unbroken(viewer)
 
 
 class _Cut(httpx.AsyncClient):
