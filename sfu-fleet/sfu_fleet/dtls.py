@@ -8,10 +8,12 @@ import asyncio
 import secrets
 from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import Any, Final, cast
+from functools import partial
+from typing import Any, Final, Protocol, cast
 
 import msgspec
 from aiortc.rtcdtlstransport import (
+    SRTP_AEAD_AES_128_GCM,
     SRTP_AEAD_AES_256_GCM,
     RTCCertificate,
     RTCDtlsFingerprint,
@@ -40,6 +42,10 @@ _BUFFER = 2_048
 _MAX_QUEUED = 32
 # OpenSSL's SSL_CB_ALERT and SSL_CB_WRITE, which pyOpenSSL does not name.
 _CALLBACK_ALERT, _CALLBACK_WRITE = 0x4000, 0x08
+GCM_KEY_SIZES: Final = {
+    profile.libsrtp_profile: profile.key_length for profile in (SRTP_AEAD_AES_128_GCM, SRTP_AEAD_AES_256_GCM)
+}
+"""Bytes of the master key of the profiles with AES-GCM, by libsrtp's number."""
 _CLOSE_NOTIFY, _ILLEGAL_PARAMETER = 0, 47
 _ALERTS = {
     40: "handshake failure",
@@ -105,8 +111,6 @@ _SCRATCH = Memory(_BUFFER)
 _LENGTH: Final = ffi.new("int *")
 
 
-PROTECT: Final = int(ffi.cast("uintptr_t", ffi.addressof(lib, "srtp_protect")))
-"""The address of libsrtp's function that encrypts RTP, for the native plane."""
 PROTECT_RTCP: Final = int(ffi.cast("uintptr_t", ffi.addressof(lib, "srtp_protect_rtcp")))
 """That of the one that encrypts RTCP."""
 UNPROTECT: Final = int(ffi.cast("uintptr_t", ffi.addressof(lib, "srtp_unprotect")))
@@ -115,16 +119,36 @@ UNPROTECT_RTCP: Final = int(ffi.cast("uintptr_t", ffi.addressof(lib, "srtp_unpro
 """That of the one that decrypts RTCP."""
 
 
-class RtpContext:
-    """A libsrtp session for RTP to one peer, used by one thread at a time: `address` is its handle as a number.
+class RtpContext(Protocol):
+    """What encrypts RTP to one peer, used by one thread at a time.
 
     One for good, whoever uses it: it counts how often each SSRC's sequence numbers wrapped (RFC 3711, section 3.3.1).
+    For C there are its address, that of the function to call with it, which is like libsrtp's srtp_protect, and how
+    many bytes of memory behind the address that function reads.
     """
+
+    address: int
+    function: int
+    size: int
+    protect: Callable[[Any, Any], int]
+    """Encrypt the packet at the first pointer, whose length is at the second; 0, or libsrtp's number of an error."""
+
+
+_PROTECT: Final = int(ffi.cast("uintptr_t", ffi.addressof(lib, "srtp_protect")))
+
+
+class LibsrtpContext:
+    """A libsrtp session for RTP to one peer: see `RtpContext`."""
 
     def __init__(self, keys: SrtpKeys) -> None:
         self._session = _session(keys.profile, keys.outbound, Policy.SSRC_ANY_OUTBOUND)
-        self.handle: Final = self._session._srtp[0]  # noqa: SLF001
-        self.address: Final = int(ffi.cast("uintptr_t", self.handle))
+        handle = self._session._srtp[0]  # noqa: SLF001
+        self.address: int = int(ffi.cast("uintptr_t", handle))
+        self.function: int = _PROTECT
+        # What is behind the handle is spread over the heap: this is where the ways there begin.
+        self.size: int = 64
+        # Called through the handle, one crossing per packet: Session.protect copies three times and raises on 1,356 B.
+        self.protect: Callable[[Any, Any], int] = partial(lib.srtp_protect, handle)
 
 
 class Outbound:
@@ -134,11 +158,11 @@ class Outbound:
     sequence number would give the key away.
     """
 
-    def __init__(self, keys: SrtpKeys) -> None:
-        # Two sessions of the same keys: that of RTP may be lent to the thread of the native plane.
-        self.rtp_context = RtpContext(keys)
-        # Called through the handle, one crossing per packet: Session.protect copies three times and raises on 1,356 B.
-        self._rtp_handle = self.rtp_context.handle
+    def __init__(self, keys: SrtpKeys, rtp_context: RtpContext | None = None) -> None:
+        """With a context of the same keys for RTP, or one of libsrtp's."""
+        # Apart from what is for RTCP: it may be lent to the thread of the native plane.
+        self.rtp_context: RtpContext = rtp_context or LibsrtpContext(keys)
+        self._protect_rtp = self.rtp_context.protect
         self._session = _session(keys.profile, keys.outbound, Policy.SSRC_ANY_OUTBOUND)
         self._handle = self._session._srtp[0]  # noqa: SLF001
 
@@ -146,11 +170,11 @@ class Outbound:
         """Encrypt the RTP packet that lies in the memory from `place` on; its new length. There must be room for it.
 
         Raises:
-            SrtpError: libsrtp refused it, for instance because its sequence number is far in the past.
+            SrtpError: it was refused, for instance because its sequence number is far in the past.
         """
         held = _LENGTH
         held[0] = length
-        status = lib.srtp_protect(self._rtp_handle, memory.cdata + place, held)
+        status = self._protect_rtp(memory.cdata + place, held)
         if status:
             raise SrtpError(ERRORS[status])
         return int(held[0])

@@ -17,7 +17,7 @@ from aioice import stun
 from structlog import get_logger
 
 from sfu_fleet.congestion.estimator import Controller
-from sfu_fleet.dtls import Inbound
+from sfu_fleet.dtls import Inbound, LibsrtpContext, RtpContext, SrtpKeys
 from sfu_fleet.ice_tcp import StreamAddress, Streams
 from sfu_fleet.metrics import Metrics
 from sfu_fleet.negotiation import random_ice_string
@@ -159,6 +159,8 @@ class MediaSocket(asyncio.DatagramProtocol):
         self._ways: list[Callable[[Any, Any], int]] = [_no_way] * 5
         self._ways[_TCP] = self._streams.send
         self._descriptors: dict[int, int] = {}
+        self.rtp_context: Callable[[SrtpKeys], RtpContext] = LibsrtpContext
+        """What makes the context in which RTP to a peer is encrypted."""
         # Told when an agent's packets go somewhere else from now on.
         self.on_moved: Callable[[IceAgent], None] = _nobody
         self.port = 0

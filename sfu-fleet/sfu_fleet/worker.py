@@ -18,10 +18,11 @@ from sfu_fleet.cascade.upstream import Origin, Upstreams
 from sfu_fleet.census import Census
 from sfu_fleet.control import Services, build_app
 from sfu_fleet.drain import Drain
-from sfu_fleet.dtls import Certificate
+from sfu_fleet.dtls import Certificate, LibsrtpContext
 from sfu_fleet.forwarder import PacketPlane, PythonPlane
 from sfu_fleet.ice import Intake, MediaSocket
 from sfu_fleet.metrics import Metrics
+from sfu_fleet.native import gcm
 from sfu_fleet.native.build import NotBuiltError
 from sfu_fleet.native.intake import NativeIntake
 from sfu_fleet.native.plane import NativePlane
@@ -80,6 +81,8 @@ class SfuWorker:
                 intake=self._open_intake(),
             )
             stack.callback(media_socket.close)
+            media_socket.rtp_context = gcm.contexts()
+            log.info("srtp", gcm="libsrtp" if media_socket.rtp_context is LibsrtpContext else "intel-ipsec-mb")
             self.media_port = media_socket.port
             self.plane = self._open_plane(media_socket)
             stack.callback(self.plane.close)

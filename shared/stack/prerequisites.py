@@ -25,6 +25,8 @@ MIN_DESCRIPTORS: Final = 1024
 # More than any local room needs. Some container runtimes allow 2^30, and programs that walk up to it then crawl.
 MAX_DESCRIPTORS: Final = 65_536
 COMPILER_NAMES: Final = ("cc", "gcc", "clang")
+# What sfu_fleet.native.gcm is compiled with.
+FAST_SRTP_HEADER: Final = Path("/usr/include/intel-ipsec-mb.h")
 CHROMIUM_NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # What the mongod of the wheel is linked against and a slim image may lack, with the Debian package that has it.
 _MONGOD_LIBRARIES: Final = {
@@ -102,6 +104,8 @@ def ensure(needs: Needs, progress: Progress) -> None:
 def _wishes(needs: Needs, which: Callable[[str], str | None]) -> Iterator[str]:
     if needs.compiler and not any(which(name) for name in COMPILER_NAMES):
         yield from ("gcc", "libc6-dev")
+    if needs.compiler and platform.machine() == "x86_64" and not FAST_SRTP_HEADER.exists():
+        yield "libipsec-mb-dev"
     if needs.observing:
         yield from (name for name in ("prometheus", "haproxy") if not _installed(name, which))
     if needs.faults and not _installed("iptables", which):

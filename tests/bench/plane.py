@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from sfu_fleet.dtls import PROTECT, RtpContext, SrtpKeys
-from sfu_fleet.native import plane
+from sfu_fleet.dtls import LibsrtpContext, SrtpKeys
+from sfu_fleet.native import gcm, plane
 from sfu_fleet.native.addresses import sockaddr
 from sfu_fleet.native.build import load as load_plane
 from sfu_fleet.native.congestion import NativeCongestion
@@ -40,7 +40,9 @@ _NUMBER_AT: Final = 17
 class Thread:
     """A plane with one room of viewers, driven as fast as it goes."""
 
-    def __init__(self, viewers: int, cores: Cores, *, trains: bool, padding: bool, numbers: bool) -> None:
+    def __init__(
+        self, viewers: int, cores: Cores, *, trains: bool, padding: bool, numbers: bool, libsrtp: bool
+    ) -> None:
         self._lib: Any = load_plane(plane.ffi)
         self._sinks = load().sinks_open(cores.rest)
         self._sockets = list(_sockets(viewers))
@@ -48,17 +50,16 @@ class Thread:
         self._sender.setblocking(False)
         self._sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * 1024 * 1024)
         before = set(_threads())
-        self._plane = self._lib.plane_open(
-            self._sender.fileno(), plane.ffi.cast("void *", PROTECT), plane.WINDOW_NS, int(trains), int(padding)
-        )
+        self._plane = self._lib.plane_open(self._sender.fileno(), plane.WINDOW_NS, int(trains), int(padding))
         (self._tid,) = set(_threads()) - before
         os.sched_setaffinity(self._tid, {cores.server})
         self._lanes = self._lib.plane_lane(), self._lib.plane_lane()
         self._kept: list[Any] = []
+        made = LibsrtpContext if libsrtp else gcm.contexts()
         self._number_at = _NUMBER_AT if numbers else 0
         for number, sock in enumerate(self._sockets):
             load().sinks_add(self._sinks, sock.fileno())
-            context = RtpContext(SrtpKeys(_AES_256_GCM, "", b"", secrets.token_bytes(44)))
+            context = made(SrtpKeys(_AES_256_GCM, "", b"", secrets.token_bytes(44)))
             departures = NativeCongestion().departures
             self._kept += [context, departures]
             for kind, lane in enumerate(self._lanes):
@@ -66,7 +67,8 @@ class Thread:
                 self._kept.append(counters)
                 address = sockaddr(sock.getsockname())
                 self._lib.plane_attach(
-                    self._plane, lane, plane.ffi.cast("void *", context.address), self._sender.fileno(), address,
+                    self._plane, lane, plane.ffi.cast("void *", context.address),
+                    plane.ffi.cast("void *", context.function), context.size, self._sender.fileno(), address,
                     len(address), 2 * number + kind, 0, 0, 0, 0, 0, 97, 9_000_000 + number, -1, 0, 0, 0,
                     counters, plane.ffi.cast("struct departures *", departures.address if numbers else 0),
                 )  # fmt: skip
@@ -149,6 +151,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="alternating with the bound; the median counts")
     parser.add_argument("--no-padding", action="store_true")
     parser.add_argument("--no-numbers", action="store_true", help="without transport-wide numbers")
+    parser.add_argument("--libsrtp", action="store_true", help="encrypt by libsrtp even where gcm.c is built")
     parser.add_argument("--kbps", type=int, default=2500, help="video bitrate")
     arguments = parser.parse_args()
     raise_descriptor_limit()
@@ -159,7 +162,14 @@ def main() -> int:
     print(f"stream:  {frames.origin}: {frames.packets_per_second:.0f} packets/s, and 50 of audio", flush=True)
     results = {}
     for viewers in arguments.viewers:
-        thread = Thread(viewers, cores, trains=True, padding=not arguments.no_padding, numbers=not arguments.no_numbers)
+        thread = Thread(
+            viewers,
+            cores,
+            trains=True,
+            padding=not arguments.no_padding,
+            numbers=not arguments.no_numbers,
+            libsrtp=arguments.libsrtp,
+        )
         rounds, bounds = [], []
         for _ in range(arguments.rounds):
             rounds.append(thread.run(frames, arguments.seconds))

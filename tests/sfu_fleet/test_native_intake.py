@@ -12,7 +12,7 @@ import pytest
 from pylibsrtp import Policy
 
 from sfu_fleet.congestion.sent import FIRST
-from sfu_fleet.dtls import Inbound, Outbound, RtpContext, SrtpKeys
+from sfu_fleet.dtls import Inbound, LibsrtpContext, Outbound, SrtpKeys
 from sfu_fleet.ice import Address, Credentials, IceAgent
 from sfu_fleet.native import build
 from sfu_fleet.native.addresses import UdpAddress, address_of, sockaddr
@@ -86,7 +86,7 @@ async def port(request: pytest.FixtureRequest) -> Any:  # noqa: ANN401 - an asyn
 
 def protected(payloads: int) -> Iterator[bytes]:
     sender = Outbound(SrtpKeys(PROFILE, "", b"", KEY))
-    context = RtpContext(SrtpKeys(PROFILE, "", b"", KEY))
+    context = LibsrtpContext(SrtpKeys(PROFILE, "", b"", KEY))
     for number in range(payloads):
         yield context._session.protect(rtp_packet(number, timestamp=0, payload=bytes(100), marker=False))
     yield sender.protect_rtcp(RECEIVER_REPORT)
@@ -219,9 +219,9 @@ def test_the_native_intake_holds_under_the_sanitizers(tmp_path: Path) -> None:
     flags = ["-std=gnu11", "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     source = Path(__file__).parent / "native" / "abuse_intake.c"
     program = str(tmp_path / "abuse")
-    folder = build.SOURCES[0].parent
+    folder = build.PLANE.sources[0].parent
     sources = [str(source), str(folder / "congestion.c")]
-    subprocess.run([*command, *flags, f"-I{folder}", "-o", program, *sources, *build.LIBRARIES], check=True)
+    subprocess.run([*command, *flags, f"-I{folder}", "-o", program, *sources, *build.PLANE.libraries], check=True)
     run = subprocess.run([program, "1", "40000"], capture_output=True, text=True, timeout=120, check=False)
     assert run.returncode == 0, run.stderr[-4000:]
     assert "40000 calls" in run.stdout

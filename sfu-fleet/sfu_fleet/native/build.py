@@ -1,5 +1,8 @@
 """Compiles the C of this folder, once per version of it, into a cache; without a compiler there is no native plane.
 
+`plane`: the packet plane, which needs the C library alone. `gcm`: encryption by intel-ipsec-mb, which is linked in as a
+whole, so that where it runs it need not be installed; without it, libsrtp encrypts.
+
 A container image runs `python -m sfu_fleet.native.build` when it is made, so that its workers need no compiler.
 """
 
@@ -16,11 +19,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-SOURCES: Final = tuple(Path(__file__).with_name(name) for name in ("plane.c", "intake.c", "congestion.c"))
-HEADERS: Final = tuple(Path(__file__).with_name(name) for name in ("departures.h", "congestion.h"))
+import msgspec
+
+_FOLDER: Final = Path(__file__).parent
 # Sums of doubles must be those of Python: no product and sum in one step.
 FLAGS: Final = ("-std=gnu11", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-shared", "-fPIC", "-pthread")
-LIBRARIES: Final = ("-lm",)
+# Where a C compiler looks for headers by itself.
+_INCLUDES: Final = (Path("/usr/include"), Path("/usr/local/include"))
 _COMPILE_TIMEOUT_S: Final = 120
 
 
@@ -28,36 +33,75 @@ class NotBuiltError(Exception):
     """There is no native plane here; the message says why."""
 
 
-def library() -> Path:
-    """The compiled plane, compiled now if need be.
+class Module(msgspec.Struct, frozen=True):
+    """A shared library of ours: what it is made of."""
+
+    name: str
+    sources: tuple[Path, ...]
+    headers: tuple[Path, ...]
+    libraries: tuple[str, ...]
+    needs: str = ""
+    """A header of somebody else's, without which it cannot be compiled."""
+    package: str = ""
+    """Debian's package that has it."""
+
+    def file_name(self) -> str:
+        """That of what is compiled from the sources as they are."""
+        digest = hashlib.sha256(" ".join(FLAGS + self.libraries).encode())
+        for source in (*self.sources, *self.headers):
+            digest.update(source.read_bytes())
+        return f"{self.name}-{digest.hexdigest()[:16]}-{sysconfig.get_platform()}.so"
+
+
+PLANE: Final = Module(
+    "plane",
+    tuple(_FOLDER / name for name in ("plane.c", "intake.c", "congestion.c")),
+    tuple(_FOLDER / name for name in ("departures.h", "congestion.h")),
+    ("-lm",),
+)
+GCM: Final = Module(
+    "gcm",
+    (_FOLDER / "gcm.c",),
+    (),
+    # Of all that it can do, which is much, none is to be seen from outside.
+    ("-l:libIPSec_MB.a", "-Wl,--exclude-libs,ALL", "-Wl,--gc-sections", "-s"),
+    needs="intel-ipsec-mb.h",
+    package="libipsec-mb-dev",
+)
+
+
+def library(module: Module = PLANE) -> Path:
+    """The compiled library, compiled now if need be.
 
     Raises:
-        NotBuiltError: no compiler, not Linux, or the compiler failed.
+        NotBuiltError: no compiler, not Linux, something that it needs is not there, or the compiler failed.
     """
     if not sys.platform.startswith("linux"):
         raise NotBuiltError("the native plane needs Linux")
-    digest = hashlib.sha256(" ".join(FLAGS + LIBRARIES).encode())
-    for source in (*SOURCES, *HEADERS):
-        digest.update(source.read_bytes())
-    name = f"plane-{digest.hexdigest()[:16]}-{sysconfig.get_platform()}.so"
-    for folder in (SOURCES[0].parent, cache_folder()):
+    name = module.file_name()
+    for folder in (_FOLDER, cache_folder()):
         if (folder / name).is_file():
             return folder / name
-    return _compile(cache_folder() / name)
+    if module.needs and not any((folder / module.needs).is_file() for folder in _INCLUDES):
+        raise NotBuiltError(f"there is no {module.needs} (Debian's package {module.package}, for x86-64)")
+    return _compile(module, cache_folder() / name)
 
 
-def load(ffi: Any) -> Any:  # noqa: ANN401 - of cffi, which has no types
-    """The compiled plane, with the functions that `ffi` declares; the same for the same `ffi`.
+def load(ffi: Any, module: Module = PLANE) -> Any:  # noqa: ANN401 - of cffi, which has no types
+    """The compiled library, with the functions that `ffi` declares; the same for the same `ffi`.
 
     Raises:
         NotBuiltError: see `library`.
     """
-    return _loaded(ffi, library())
+    return _loaded(ffi, library(module))
 
 
 @cache
 def _loaded(ffi: Any, path: Path) -> Any:  # noqa: ANN401
-    return ffi.dlopen(str(path))
+    try:
+        return ffi.dlopen(str(path))
+    except OSError as error:
+        raise NotBuiltError(f"what was compiled cannot be loaded: {error}") from None
 
 
 def cache_folder() -> Path:
@@ -76,7 +120,7 @@ def compiler() -> list[str] | None:
     return [sys.executable, "-m", "ziglang", "cc"] if find_spec("ziglang") else None
 
 
-def _compile(target: Path) -> Path:
+def _compile(module: Module, target: Path) -> Path:
     command = compiler()
     if command is None:
         raise NotBuiltError("there is no C compiler (cc, gcc, clang, or the package ziglang)")
@@ -86,7 +130,7 @@ def _compile(target: Path) -> Path:
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             made = Path(folder) / target.name
             subprocess.run(  # noqa: S603 - the machine's own compiler
-                [*command, *FLAGS, "-o", str(made), *map(str, SOURCES), *LIBRARIES],
+                [*command, *FLAGS, "-o", str(made), *map(str, module.sources), *module.libraries],
                 check=True,
                 capture_output=True,
                 text=True,
@@ -100,8 +144,17 @@ def _compile(target: Path) -> Path:
     return target
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Compile what can be compiled here; without the plane, exit with 1."""
     try:
-        sys.stdout.write(f"{library()}\n")
+        sys.stdout.write(f"{library(PLANE)}\n")
     except NotBuiltError as error:
         sys.exit(f"headrace sfu: {error}")
+    try:
+        sys.stdout.write(f"{library(GCM)}\n")
+    except NotBuiltError as error:
+        sys.stdout.write(f"libsrtp will encrypt: {error}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -11,7 +11,8 @@
  * departures.h says when. One that is sent again as it was keeps its number: other bytes under the same SRTP index would
  * give an AES-GCM key away.
  *
- * Encryption is a function pointer (libsrtp's srtp_protect), so this file needs the C library and nothing else.
+ * Encryption is a function pointer of each viewer's context (gcm.c's, or libsrtp's srtp_protect), so this file needs the C
+ * library and nothing else.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -73,6 +74,8 @@ struct totals {
 
 struct viewer {
     void *srtp;
+    protect_function protect;
+    size_t srtp_size; /* of the context's memory, what encrypting reads */
     int fd; /* of the family of its address */
     struct sockaddr_storage address;
     socklen_t address_size;
@@ -151,7 +154,6 @@ struct plane {
     int64_t window_ns, next_turn_ns; /* the latter 0 when nothing waits for its turn */
     int64_t next_pace_ns;            /* when those in `behind` are looked after */
     int64_t now_us;                  /* when what is being encrypted is taken to leave */
-    protect_function protect;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t filled;
@@ -380,7 +382,7 @@ static int emit(struct plane *plane, struct viewer *viewer, const struct stored 
         packet[0] &= (uint8_t)~0x20;
     }
     if (viewer->departures && stored->marks.transport_at) write_number(plane, viewer, stored, packet, length);
-    if (plane->protect(viewer->srtp, packet, &length)) {
+    if (viewer->protect(viewer->srtp, packet, &length)) {
         plane->totals.protect_failures++;
         return 0;
     }
@@ -441,7 +443,7 @@ static void foresee(const struct lane *lane, int index) {
     if (index + 2 < lane->count) fetch(lane->viewers[index + 2], sizeof(struct viewer));
     if (index + 1 == lane->count) return;
     const struct viewer *next = lane->viewers[index + 1];
-    __builtin_prefetch(next->srtp);
+    fetch(next->srtp, next->srtp_size);
     __builtin_prefetch(next->counters, 1);
     if (next->departures) departures_prefetch(next->departures);
 }
@@ -815,11 +817,10 @@ static struct job *new_job(enum kind kind, size_t data) {
 /* -- what Python calls -------------------------------------------------------------------------------------------- */
 
 /* Whether this kernel knows trains is asked of `fd`; `padding` lets packets be padded to make trains longer. */
-struct plane *plane_open(int fd, void *protect, int64_t window_ns, int use_gso, int padding) {
+struct plane *plane_open(int fd, int64_t window_ns, int use_gso, int padding) {
     struct plane *plane = calloc(1, sizeof *plane);
     if (!plane) return NULL;
     plane->fd = fd;
-    plane->protect = (protect_function)protect;
     plane->window_ns = window_ns;
     plane->padding = padding;
     plane->tail = &plane->head;
@@ -871,12 +872,12 @@ struct lane *plane_lane(void) {
  * lane has from there on, and catches up; `since`, `until` and `speed` are those of its haste, 0 where it has none.
  * `departures` is NULL where the transport has no numbers, and else outlives the viewer. What it returns is valid until
  * `plane_detach`. */
-struct viewer *plane_attach(struct plane *plane, struct lane *lane, void *srtp, int fd, const void *address,
-                            int address_size, uint32_t ssrc, int64_t first, int64_t sequence_offset, uint32_t timestamp_offset,
+struct viewer *plane_attach(struct plane *plane, struct lane *lane, void *srtp, void *protect, int srtp_size, int fd,
+                            const void *address, int address_size, uint32_t ssrc, int64_t first, int64_t sequence_offset, uint32_t timestamp_offset,
                             uint16_t picture_shift, uint16_t base_shift, uint8_t rtx_type, uint32_t rtx_ssrc,
                             int64_t next, uint32_t since, uint32_t until, uint32_t speed, struct counters *counters,
                             struct departures *departures) {
-    if (address_size <= 0 || (size_t)address_size > sizeof(struct sockaddr_storage)) return NULL;
+    if (address_size <= 0 || (size_t)address_size > sizeof(struct sockaddr_storage) || srtp_size < 0) return NULL;
     struct job *job = new_job(ATTACH, 0);
     struct viewer *viewer = calloc(1, sizeof *viewer);
     uint32_t *numbers = departures && !(rtx_type & 0x7F) ? calloc(RESENDABLE, sizeof *numbers) : NULL;
@@ -887,6 +888,8 @@ struct viewer *plane_attach(struct plane *plane, struct lane *lane, void *srtp, 
         return NULL;
     }
     viewer->srtp = srtp;
+    viewer->protect = (protect_function)protect;
+    viewer->srtp_size = (size_t)srtp_size;
     viewer->fd = fd;
     memcpy(&viewer->address, address, (size_t)address_size);
     viewer->address_size = (socklen_t)address_size;

@@ -16,7 +16,7 @@ from structlog import get_logger
 
 from sfu_fleet import picture_ids
 from sfu_fleet.congestion.estimator import Controller
-from sfu_fleet.dtls import PROTECT, RtpContext
+from sfu_fleet.dtls import RtpContext
 from sfu_fleet.forwarder import Counters, DownTrack, Position, PythonPlane, Splice, Track
 from sfu_fleet.ice import Address, IceAgent, MediaSocket
 from sfu_fleet.metrics import Metrics
@@ -35,15 +35,15 @@ struct counters { uint64_t packets, octets, resent; uint32_t rtx_sequence; };
 struct totals { uint64_t packets_out, bytes_out, packets_resent, send_failures, protect_failures, nack_unknown,
     nack_budget, queue_overflows, system_calls, trains, waits, batches, turns, padding_bytes, pending, packets_probed,
     processed; };
-struct plane *plane_open(int fd, void *protect, int64_t window_ns, int use_gso, int padding);
+struct plane *plane_open(int fd, int64_t window_ns, int use_gso, int padding);
 void plane_close(struct plane *);
 int plane_uses_trains(const struct plane *);
 void plane_totals(struct plane *, struct totals *);
 struct lane *plane_lane(void);
-struct viewer *plane_attach(struct plane *, struct lane *, void *srtp, int fd, const char *address, int address_size,
-    uint32_t ssrc, int64_t first, int64_t sequence_offset, uint32_t timestamp_offset, uint16_t picture_shift,
-    uint16_t base_shift, uint8_t rtx_type, uint32_t rtx_ssrc, int64_t next, uint32_t since, uint32_t until,
-    uint32_t speed, struct counters *, struct departures *);
+struct viewer *plane_attach(struct plane *, struct lane *, void *srtp, void *protect, int srtp_size, int fd,
+    const char *address, int address_size, uint32_t ssrc, int64_t first, int64_t sequence_offset,
+    uint32_t timestamp_offset, uint16_t picture_shift, uint16_t base_shift, uint8_t rtx_type, uint32_t rtx_ssrc,
+    int64_t next, uint32_t since, uint32_t until, uint32_t speed, struct counters *, struct departures *);
 int plane_begin(struct plane *, struct viewer *, int64_t first, int64_t sequence_offset);
 int plane_detach(struct plane *, struct viewer *);
 int plane_move(struct plane *, struct viewer *, int fd, const char *address, int address_size);
@@ -129,9 +129,7 @@ class NativePlane:
         self._by_agent: dict[IceAgent, set[DownTrack]] = {}
         media_socket.on_moved = self._moved
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            self._handle = self._lib.plane_open(
-                probe.fileno(), ffi.cast("void *", PROTECT), window_ns, int(trains), int(padding)
-            )
+            self._handle = self._lib.plane_open(probe.fileno(), window_ns, int(trains), int(padding))
         if self._handle == ffi.NULL:
             raise NotBuiltError("the thread could not be started")
         self._lanes: dict[Track, dict[PacketFormat, _Lane]] = {}
@@ -187,6 +185,8 @@ class NativePlane:
                 self._handle,
                 lane.handle,
                 ffi.cast("void *", viewer.context.address),
+                ffi.cast("void *", viewer.context.function),
+                viewer.context.size,
                 fd,
                 address,
                 len(address),

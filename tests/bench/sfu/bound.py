@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from sfu_fleet.dtls import PROTECT, RtpContext, SrtpKeys
+from sfu_fleet.dtls import LibsrtpContext, SrtpKeys
 from tests.bench.signaling.sampling import Cores
 
 from .native import ffi, load
@@ -50,7 +50,7 @@ def bound(cores: Cores, trains: list[Train], *, viewers: int, gso: bool, seconds
         sinks = load().sinks_open(cores.rest)
         addresses = b"".join(_sink(stack, sinks) for _ in range(viewers))
         stack.callback(load().sinks_close, sinks)
-        contexts = [RtpContext(SrtpKeys(_AES_256_GCM, "", b"", secrets.token_bytes(44))) for _ in range(viewers)]
+        contexts = [LibsrtpContext(SrtpKeys(_AES_256_GCM, "", b"", secrets.token_bytes(44))) for _ in range(viewers)]
         handles = ffi.new("void *[]", [ffi.cast("void *", context.address) for context in contexts])
         held = ffi.from_buffer(addresses)
         packets, sizes = (ffi.new("int[]", list(column)) for column in zip(*trains, strict=True))
@@ -60,7 +60,11 @@ def bound(cores: Cores, trains: list[Train], *, viewers: int, gso: bool, seconds
         job = ffi.new("struct bound *")
         job.fd, job.core, job.viewers, job.seconds = sender.fileno(), cores.server, viewers, seconds
         job.trains, job.packets, job.sizes, job.gso = len(trains), packets, sizes, int(gso)
-        job.protect, job.contexts, job.addresses = ffi.cast("void *", PROTECT), handles, ffi.cast("void *", held)
+        job.protect, job.contexts, job.addresses = (
+            ffi.cast("void *", contexts[0].function),
+            handles,
+            ffi.cast("void *", held),
+        )
         load().bound_run(job)
         time.sleep(_DRAIN_S)
         seen = int(load().sinks_packets(sinks))

@@ -182,6 +182,6 @@ def abusing(target: Path) -> Path:
     flags = ["-std=gnu11", "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-pthread"]
     source = Path(__file__).parent.parent / "native" / "abuse_congestion.c"
     subprocess.run(
-        [*command, *flags, f"-I{build.SOURCES[0].parent}", "-o", str(target), str(source), "-lm"], check=True
+        [*command, *flags, f"-I{build.PLANE.sources[0].parent}", "-o", str(target), str(source), "-lm"], check=True
     )
     return target

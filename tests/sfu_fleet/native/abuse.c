@@ -48,7 +48,7 @@ int main(int argc, char **argv) {
     int other = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
     int small = 4096;
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
-    struct plane *plane = plane_open(fd, (void *)protect, draw(2) ? 0 : 1000000, (int)draw(2), (int)draw(2));
+    struct plane *plane = plane_open(fd, draw(2) ? 0 : 1000000, (int)draw(2), (int)draw(2));
     if (!plane) return 1;
 
     struct lane *lanes[LANES] = {0};
@@ -75,7 +75,7 @@ int main(int argc, char **argv) {
                 known->counters = calloc(1, sizeof *known->counters);
                 known->context = calloc(1, sizeof *known->context);
                 known->lane = l;
-                known->viewer = plane_attach(plane, lanes[l], known->context, draw(2) ? fd : other, &sinks[draw(SINKS)], sizeof *sinks,
+                known->viewer = plane_attach(plane, lanes[l], known->context, (void *)protect, sizeof(uint32_t), draw(2) ? fd : other, &sinks[draw(SINKS)], sizeof *sinks,
                                              draw(1000), draw(2) ? -1 : sequences[l], draw(65536), draw(1000),
                                              (uint16_t)draw(40000), (uint16_t)draw(300), (uint8_t)(draw(2) * draw(256)),
                                              draw(1000), draw(2) ? -1 : sequences[l] - draw(5000) + 900, draw(1u << 30), draw(1u << 30),

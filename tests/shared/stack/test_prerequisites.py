@@ -103,11 +103,22 @@ def test_a_python_that_cannot_make_environments_names_the_package(
     assert line == "✗ this Python has no venv module: apt-get install python3-venv"
 
 
-def test_a_compiler_is_wished_for_where_there_is_none() -> None:
+def test_a_compiler_is_wished_for_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     needs = Needs(data=Path(), compiler=True)
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
     assert list(prerequisites._wishes(needs, lambda _: None)) == ["gcc", "libc6-dev"]
     assert list(prerequisites._wishes(needs, lambda name: f"/usr/bin/{name}")) == []
     assert list(prerequisites._wishes(Needs(data=Path()), lambda _: None)) == []
+
+
+def test_what_encrypts_fast_is_wished_for_where_it_is_made_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    needs = Needs(data=Path(), compiler=True)
+    header = tmp_path / "header.h"
+    monkeypatch.setattr(prerequisites, "FAST_SRTP_HEADER", header)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    assert list(prerequisites._wishes(needs, lambda name: name)) == ["libipsec-mb-dev"]
+    header.write_text("")
+    assert list(prerequisites._wishes(needs, lambda name: name)) == []
 
 
 def test_what_makes_faults_is_wished_for_where_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
