@@ -128,7 +128,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["auto", "native", "python"],
         setting(
             "HEADRACE_SFU_PLANE",
-            "what encrypts and sends: native (C, on its own thread), python, or auto: native where it can be compiled",
+            "what sends: native (C, on its own thread), python, or auto: native where it can be compiled. With either,"
+            " AES-GCM is intel-ipsec-mb's where a C compiler finds it (x86-64, Debian's `libipsec-mb-dev`; in the image"
+            " it is), and else libsrtp's; the line `srtp` of the worker's log says which",
         ),
     ] = "auto"
     feedback: Annotated[

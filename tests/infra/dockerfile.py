@@ -13,7 +13,7 @@ from typing import Self
 
 # Where steps of ours put things; below each stage's folder in a rehearsal.
 _MOVED = re.compile(r"(?<![\w./-])/(app|build|opt|plane|recordings|tmp)(?=[/\s:;\"']|$)")
-# Users and Debian's packages are the machine's: what a stage does about them is left out, and the command runs as a user
+# Users and Debian's packages are the machine's: what a stage does about them is left out, and the command runs as one
 # without rights.
 _LEFT_OUT = ("useradd ", "apt-get ")
 _UNPRIVILEGED = 10_001

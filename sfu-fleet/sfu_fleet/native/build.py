@@ -3,7 +3,8 @@
 `plane`: the packet plane, which needs the C library alone. `gcm`: encryption by intel-ipsec-mb, which is linked in as a
 whole, so that where it runs it need not be installed; without it, libsrtp encrypts.
 
-A container image runs `python -m sfu_fleet.native.build` when it is made, so that its workers need no compiler.
+A container image runs `python -m sfu_fleet.native.build` when it is made, so that its workers need no compiler. There
+it has the standard library alone.
 """
 
 import hashlib
@@ -14,12 +15,11 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
-
-import msgspec
 
 _FOLDER: Final = Path(__file__).parent
 # Sums of doubles must be those of Python: no product and sum in one step.
@@ -33,7 +33,8 @@ class NotBuiltError(Exception):
     """There is no native plane here; the message says why."""
 
 
-class Module(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Module:
     """A shared library of ours: what it is made of."""
 
     name: str
