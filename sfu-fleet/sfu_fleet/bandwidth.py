@@ -12,9 +12,9 @@ from sfu_fleet.congestion.telling import EVERY_US
 from sfu_fleet.congestion.trendline import Signal
 
 # After so long without feedback REMB counts again.
-FRESH_S = 2.0
+FRESH_S = 4.0
 # How often an estimate is heard that is more than what is sent, where nothing more is wanted.
-_EVERY_US_AT_EASE = 1_000_000
+_EVERY_US_AT_EASE = 2_000_000
 # By then the last burst of a probe has left.
 _SENT_AFTER_S = 0.02
 

@@ -16,6 +16,7 @@ import msgspec
 from aioice import stun
 from structlog import get_logger
 
+from sfu_fleet import stun_answers
 from sfu_fleet.congestion.estimator import Controller
 from sfu_fleet.dtls import Inbound, LibsrtpContext, RtpContext, SrtpKeys
 from sfu_fleet.ice_tcp import StreamAddress, Streams
@@ -73,6 +74,11 @@ class Credentials(msgspec.Struct, frozen=True):
         """Fresh ones."""
         return cls(random_ice_string(8), random_ice_string(24))
 
+    @property
+    def key(self) -> bytes:
+        """What messages with these credentials are signed with."""
+        return self.password.encode()
+
 
 class IceAgent:
     """The ICE side of one session. `remote` is where its packets go, as soon as the peer has proved itself.
@@ -89,11 +95,6 @@ class IceAgent:
         self.nominated = False
         # Addresses that sent a valid check, oldest first.
         self.addresses: dict[Address, None] = {}
-
-    @property
-    def key(self) -> bytes:
-        """The key of our answers."""
-        return self.credentials.password.encode()
 
 
 class Receiver(Protocol):
@@ -354,37 +355,19 @@ class MediaSocket(asyncio.DatagramProtocol):
         self._metrics.drop("unknown_address")
 
     def _on_stun(self, data: bytes, address: Address) -> None:
-        ufrag = local_ufrag(data)
-        agent = self._by_ufrag.get(ufrag)
-        if agent is None:
-            self._metrics.drop("unknown_ufrag")
+        check = self._authentic(data, address)
+        if check is None:
             return
-        try:
-            request = stun.parse_message(data)
-        except (ValueError, struct.error):
-            # aioice checks the lengths of some attributes only.
-            self._metrics.drop("stun_malformed")
-            return
-        if request.message_method != stun.Method.BINDING or request.message_class != stun.Class.REQUEST:
-            self._metrics.drop("stun_unexpected")
-            return
-        retiring = agent.retiring if agent.retiring is not None and ufrag == agent.retiring.ufrag else None
-        key = agent.key if retiring is None else retiring.password.encode()
-        if not request.check_message_integrity(key):
-            self._metrics.drop("stun_integrity")
-            return
-        if not self._is_free(address, agent):
-            self._metrics.drop("address_taken")
-            return
-        response: tuple[stun.Class, str, object]
+        agent, request, credentials = check
+        key = credentials.key
         if "ICE-CONTROLLED" in request.attributes:
             # RFC 8445, section 7.3.1.1: a lite agent is always the controlled one.
-            response = stun.Class.ERROR, "ERROR-CODE", _ROLE_CONFLICT
-        else:
-            response = stun.Class.RESPONSE, "XOR-MAPPED-ADDRESS", address[:2]
-        if not self._answer(key, request, len(data), address, response) or response[0] is stun.Class.ERROR:
+            self._answer(_role_conflict(request.transaction_id, key), len(data), address)
             return
-        if retiring is None and agent.retiring is not None:
+        answer = stun_answers.success(request.transaction_id, address[0], address[1], key)
+        if not self._answer(answer, len(data), address):
+            return
+        if credentials is agent.credentials and agent.retiring is not None:
             self._by_ufrag.pop(agent.retiring.ufrag, None)
             agent.retiring = None
             agent.nominated = False
@@ -392,18 +375,38 @@ class MediaSocket(asyncio.DatagramProtocol):
         self._traffic.stun_checks += 1
         agent.handler.on_check()
 
-    def _answer(
-        self, key: bytes, request: stun.Message, size: int, address: Address, response: tuple[stun.Class, str, object]
-    ) -> bool:
+    def _authentic(self, data: bytes, address: Address) -> tuple[IceAgent, stun.Message, Credentials] | None:
+        """Whose check it is, and with which credentials, of now or of before a restart; None where it is none."""
+        ufrag = local_ufrag(data)
+        agent = self._by_ufrag.get(ufrag)
+        if agent is None:
+            self._metrics.drop("unknown_ufrag")
+            return None
+        try:
+            request = stun.parse_message(data)
+        except (ValueError, struct.error):
+            # aioice checks the lengths of some attributes only.
+            self._metrics.drop("stun_malformed")
+            return None
+        if request.message_method != stun.Method.BINDING or request.message_class != stun.Class.REQUEST:
+            self._metrics.drop("stun_unexpected")
+            return None
+        retiring = agent.retiring
+        credentials = retiring if retiring is not None and ufrag == retiring.ufrag else agent.credentials
+        if not request.check_message_integrity(credentials.key):
+            self._metrics.drop("stun_integrity")
+            return None
+        if not self._is_free(address, agent):
+            self._metrics.drop("address_taken")
+            return None
+        return agent, request, credentials
+
+    def _answer(self, answer: bytes, size: int, address: Address) -> bool:
         """Answer a check, but never with more than it brought: a source address may be a victim's."""
-        kind, name, value = response
-        message = stun.Message(stun.Method.BINDING, kind, request.transaction_id, {name: value})
-        message.add_message_integrity(key)
-        data = bytes(message)
-        if len(data) > size:
+        if len(answer) > size:
             self._metrics.drop("stun_short")
             return False
-        self.send(data, address)
+        self.send(answer, address)
         return True
 
     def _is_free(self, address: Address, agent: IceAgent) -> bool:
@@ -417,11 +420,11 @@ class MediaSocket(asyncio.DatagramProtocol):
         """Remember a proven address; the latest nominated one is where we send."""
         if self._by_address.get(address) is not agent:
             self.forget(address)
+            self._by_address[address] = agent
+            if self._intake is not None and len(address) != _TCP:
+                self._intake.learn(agent, address)
         agent.addresses.pop(address, None)
         agent.addresses[address] = None
-        self._by_address[address] = agent
-        if self._intake is not None and len(address) != _TCP:
-            self._intake.learn(agent, address)
         if nominated or not agent.nominated:
             moved = agent.remote is not None and agent.remote != address
             agent.remote = address
@@ -439,6 +442,12 @@ class MediaSocket(asyncio.DatagramProtocol):
                 self._streams.hang_up(address)
             elif self._intake is not None:
                 self._intake.forget(address)
+
+
+def _role_conflict(transaction: bytes, key: bytes) -> bytes:
+    message = stun.Message(stun.Method.BINDING, stun.Class.ERROR, transaction, {"ERROR-CODE": _ROLE_CONFLICT})
+    message.add_message_integrity(key)
+    return bytes(message)
 
 
 def _nobody(_agent: IceAgent) -> None:

@@ -1,9 +1,24 @@
 """How a publisher's packet looks to viewers, all but its numbers."""
 
+from functools import lru_cache
+
 import msgspec
 
 from sfu_fleet import red, rtp
 from sfu_fleet.rtp import RtpPacket
+
+
+@lru_cache(1_024)
+def _own_elements(transport_id: int, mid_id: int, mid: str) -> tuple[tuple[int, bytes], ...]:
+    # The transport-wide number comes first, so that its place depends on nothing but the kind of header.
+    own = ((transport_id, bytes(2)), (mid_id, mid.encode()))
+    return tuple((key, value) for key, value in own if key)
+
+
+@lru_cache(4_096)
+def _extension_block(elements: tuple[tuple[int, bytes], ...]) -> bytes:
+    """Packed: what packets bring along, such as an audio level, is seldom new."""
+    return rtp.pack_extensions(dict(elements))
 
 
 class RedFormat(msgspec.Struct, frozen=True):
@@ -30,17 +45,10 @@ class PacketFormat(msgspec.Struct, frozen=True):
 
     def apply(self, packet: RtpPacket) -> tuple[bytes, int]:
         """The packet in this format, and the size of its payload there."""
-        elements: dict[int, bytes] = {}
-        if self.transport_id:
-            # First, so that its place depends on nothing but the kind of header.
-            elements[self.transport_id] = bytes(2)
-        if self.mid_id:
-            elements[self.mid_id] = self.mid.encode()
+        elements = _own_elements(self.transport_id, self.mid_id, self.mid)
         if packet.extension_profile and self.forwarded:
             found = rtp.extensions(packet)
-            for source, target in self.forwarded:
-                if source in found:
-                    elements[target] = found[source]
+            elements += tuple((target, found[source]) for source, target in self.forwarded if source in found)
         payload_type, shown = self.payload_type, packet
         redundancy = self.redundancy
         if redundancy is not None and packet.payload_type == redundancy.source:
@@ -48,7 +56,7 @@ class PacketFormat(msgspec.Struct, frozen=True):
                 payload_type, shown = redundancy.target, red.retyped(packet, redundancy.opus)
             else:
                 shown = red.primary(packet)
-        body = rtp.rebuild(shown, payload_type, rtp.pack_extensions(elements))
+        body = rtp.rebuild(shown, payload_type, _extension_block(elements))
         return body, shown.payload_end - shown.payload_start
 
     def transport_at(self, body: bytes) -> int:

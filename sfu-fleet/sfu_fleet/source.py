@@ -239,7 +239,7 @@ class Source(Session):
         return now - self._first_at >= SOUND_ALONE_AFTER_S
 
     def _watch_layers(self, video: UplinkTrack) -> None:
-        """Tell viewers of a layer that stops or begins: those at ease look at what is sent once a second."""
+        """Tell viewers of a layer that stops or begins: those at ease look at what is sent every two seconds."""
         self._watch_timer = self._loop.call_later(LOOK_S, self._watch_layers, video)
         now = self._loop.time()
         if video.has_changed(now):

@@ -50,8 +50,8 @@ _REMEMBERED_REPORTS = 8
 _REMEMBERED_DECISIONS = 32
 # A notice may be lost on its way to the viewer's socket.
 _TELL_AGAIN_S = 10.0
-# Of a viewer who is at ease the estimate gives an occasion once a second: a little more often than this.
-_LOOK_AT_LEAST_S = 1.2
+# Of a viewer who is at ease the estimate gives an occasion every two seconds: a little more often than this.
+_LOOK_AT_LEAST_S = 2.2
 
 
 class Leg:
@@ -152,7 +152,11 @@ class Subscriber(Session):
     @property
     def fed(self) -> bool:
         """Whether any stream of theirs is being sent."""
-        return any(leg.switch.layer is not None for leg in self.legs)
+        # Asked of every viewer several times a second, like what they have been sent: no generator.
+        for leg in self.legs:  # noqa: SIM110
+            if leg.switch.layer is not None:
+                return True
+        return False
 
     def keep_alive(self) -> None:
         """Say that this worker is there, where there is nothing else to say: a viewer who hears nothing goes away."""
@@ -212,7 +216,7 @@ class Subscriber(Session):
             self.look(now)
 
     def look_again(self, now: float) -> None:
-        """See to it that there is a look about once a second, also where the viewer's feedback gives no occasion."""
+        """See to it that there is a look every two seconds or so, also where feedback gives no occasion."""
         if now - self._looked_at >= _LOOK_AT_LEAST_S:
             self.look(now)
 
@@ -275,7 +279,10 @@ class Subscriber(Session):
 
     def packets_carried(self) -> int:
         """Packets sent, without those sent again."""
-        return sum(leg.down.counters.packets for leg in self.legs)
+        packets = 0
+        for leg in self.legs:
+            packets += leg.down.counters.packets
+        return packets
 
     def info(self) -> SessionInfo:
         """A snapshot for the control API."""
@@ -370,7 +377,7 @@ class Subscriber(Session):
         if leg is None or self.state is not State.CONNECTED:
             return None
         paused, now = self._choice.paused, self.context.clock()
-        return present_quality(self.id, leg.uplink.layers, leg.switch.layer, self.adaptation, paused=paused, now=now)
+        return present_quality(self.id, leg.uplink.shown(now), leg.switch.layer, self.adaptation, paused=paused)
 
     def _adapt(self, observed: Input) -> None:
         """Feed the controller and do what it decides."""

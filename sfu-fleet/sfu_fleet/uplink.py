@@ -23,11 +23,13 @@ from sfu_fleet.rtcp import SenderReport
 from sfu_fleet.rtp import RtpPacket
 from sfu_fleet.temporal import ENCODINGS, Frame, Placed, Thinning, read
 from sfu_fleet.timeline import Timeline
+from shared.protocol.messages import LayerQuality
 
 # A source that has sent nothing for so long is a layer that the publisher has switched off.
 IDLE_AFTER_S = 1.0
 # How often is looked at what a publisher sends.
 LOOK_S = 0.2
+_BITRATE_KBPS = 1000
 
 
 class Beginning(msgspec.Struct, frozen=True):
@@ -203,6 +205,7 @@ class UplinkTrack:
         names = agreement.rids or tuple(str(index) for index in range(len(agreement.ssrcs))) or ("0",)
         self.layers = tuple(make_layer(agreement, index, name, ask_for_keyframe) for index, name in enumerate(names))
         self._sending = Sending((), ())
+        self._shown: list[LayerQuality] | None = None
         self._seen_at = float("-inf")
         self._active: list[bool] = []
 
@@ -228,7 +231,19 @@ class UplinkTrack:
             bitrates = [layer.rate.rate(now) if layer.active(now) else 0 for layer in self.layers]
             bitrates += [layer.thinned_rate(now) for layer in self.layers]
             self._sending = Sending(tuple(bitrates), tuple(layer.height for layer in self.layers))
+            self._shown = None
         return self._sending
+
+    def shown(self, now: float) -> list[LayerQuality]:
+        """The layers that are sent, cheapest first, as pages show them; one list for all viewers until it changes."""
+        bitrates = self.sending(now).bitrates
+        if self._shown is None:
+            active = sorted((rate, layer.index) for rate, layer in zip(bitrates, self.layers, strict=False) if rate)
+            self._shown = [
+                LayerQuality(self.layers[index].name, self.layers[index].height, round(rate / _BITRATE_KBPS))
+                for rate, index in active
+            ]
+        return self._shown
 
     def has_changed(self, now: float) -> bool:
         """Whether a layer has begun or stopped since this was asked last; what is sent is then looked at anew."""

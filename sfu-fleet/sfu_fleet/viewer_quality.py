@@ -1,7 +1,5 @@
 """What a viewer gets at present, as their page shows it."""
 
-from collections.abc import Sequence
-
 from sfu_fleet.adaptation import Adaptation
 from sfu_fleet.ceilings import Ceiling
 from sfu_fleet.uplink import Layer
@@ -9,7 +7,6 @@ from shared.protocol.messages import LayerQuality, QualityNotice, QualityReason
 
 # A layer's bit rate is never the same twice; what changes by less than this share is told with something else.
 _TOLD_CHANGE = 0.25
-_BITRATE_KBPS = 1000
 
 _REASONS = {
     Ceiling.CHOICE: QualityReason.CHOICE,
@@ -19,17 +16,15 @@ _REASONS = {
 
 
 def present_quality(
-    session: str, layers: Sequence[Layer], sent: Layer | None, adaptation: Adaptation, *, paused: bool, now: float
+    session: str, shown: list[LayerQuality], sent: Layer | None, adaptation: Adaptation, *, paused: bool
 ) -> QualityNotice:
-    """What the viewer gets, why not more, and what the publisher sends, cheapest first."""
-    active = [(layer.rate.rate(now), layer) for layer in layers if layer.active(now)]
-    active.sort(key=lambda found: found[0])
+    """What the viewer gets, why not more, and what the publisher sends, cheapest first (`UplinkTrack.shown`)."""
     return QualityNotice(
         session,
         sent.name if sent is not None else None,
         sent.height if sent is not None else 0,
         _why(adaptation, paused=paused),
-        [LayerQuality(layer.name, layer.height, round(rate / _BITRATE_KBPS)) for rate, layer in active],
+        shown,
     )
 
 
@@ -46,6 +41,8 @@ def differs(told: QualityNotice, present: QualityNotice) -> bool:
     """Whether the viewer would see the difference."""
     if (told.layer, told.height, told.why) != (present.layer, present.height, present.why):
         return True
+    if told.layers is present.layers:
+        return False
     if [(layer.name, layer.height) for layer in told.layers] != [
         (layer.name, layer.height) for layer in present.layers
     ]:

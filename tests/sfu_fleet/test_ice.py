@@ -130,7 +130,7 @@ async def test_a_peer_that_thinks_it_is_controlled_is_told_of_the_conflict(
     await peer.open(side.sdp)
     attributes = {"USERNAME": f"{side.agent.credentials.ufrag}:{peer.ufrag}", "ICE-CONTROLLED": 1}
     message = stun.Message(stun.Method.BINDING, stun.Class.REQUEST, attributes=attributes)
-    message.add_message_integrity(side.agent.key)
+    message.add_message_integrity(side.agent.credentials.key)
     peer.send_raw(bytes(message))
     await eventually(lambda: peer.errors == [487], "the error")
 
