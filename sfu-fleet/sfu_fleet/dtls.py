@@ -118,6 +118,9 @@ UNPROTECT: Final = int(ffi.cast("uintptr_t", ffi.addressof(lib, "srtp_unprotect"
 UNPROTECT_RTCP: Final = int(ffi.cast("uintptr_t", ffi.addressof(lib, "srtp_unprotect_rtcp")))
 """That of the one that decrypts RTCP."""
 
+Crypt = Callable[[Any, Any], int]
+"""Encrypts or decrypts the packet at the first pointer, whose length is at the second; 0, or an error as in libsrtp."""
+
 
 class RtpContext(Protocol):
     """What encrypts RTP to one peer, used by one thread at a time.
@@ -130,8 +133,25 @@ class RtpContext(Protocol):
     address: int
     function: int
     size: int
-    protect: Callable[[Any, Any], int]
-    """Encrypt the packet at the first pointer, whose length is at the second; 0, or libsrtp's number of an error."""
+    protect: Crypt
+
+
+class RtcpContext(Protocol):
+    """What decrypts RTCP from one peer: see `RtpContext`."""
+
+    address: int
+    function: int
+    unprotect: Crypt
+
+
+class Ciphers(Protocol):
+    """Where contexts come from."""
+
+    def rtp_out(self, keys: SrtpKeys) -> RtpContext:
+        """One for RTP to a peer."""
+
+    def rtcp_in(self, keys: SrtpKeys) -> RtcpContext | None:
+        """One for RTCP from a peer; None: libsrtp's session for RTP does that too."""
 
 
 _PROTECT: Final = int(ffi.cast("uintptr_t", ffi.addressof(lib, "srtp_protect")))
@@ -148,7 +168,19 @@ class LibsrtpContext:
         # What is behind the handle is spread over the heap: this is where the ways there begin.
         self.size: int = 64
         # Called through the handle, one crossing per packet: Session.protect copies three times and raises on 1,356 B.
-        self.protect: Callable[[Any, Any], int] = partial(lib.srtp_protect, handle)
+        self.protect: Crypt = partial(lib.srtp_protect, handle)
+
+
+class Libsrtp:
+    """See `Ciphers`."""
+
+    def rtp_out(self, keys: SrtpKeys) -> RtpContext:
+        """One for RTP to a peer."""
+        return LibsrtpContext(keys)
+
+    def rtcp_in(self, keys: SrtpKeys) -> RtcpContext | None:  # noqa: ARG002 - as of any
+        """None of its own."""
+        return None
 
 
 class Outbound:
@@ -164,7 +196,7 @@ class Outbound:
         self.rtp_context: RtpContext = rtp_context or LibsrtpContext(keys)
         self._protect_rtp = self.rtp_context.protect
         self._session = _session(keys.profile, keys.outbound, Policy.SSRC_ANY_OUTBOUND)
-        self._handle = self._session._srtp[0]  # noqa: SLF001
+        self._protect_rtcp: Crypt = partial(lib.srtp_protect_rtcp, self._session._srtp[0])  # noqa: SLF001
 
     def protect_in(self, memory: Memory, place: int, length: int) -> int:
         """Encrypt the RTP packet that lies in the memory from `place` on; its new length. There must be room for it.
@@ -181,19 +213,26 @@ class Outbound:
 
     def protect_rtcp(self, data: bytes) -> bytes:
         """Encrypt an RTCP compound."""
-        return _run(lib.srtp_protect_rtcp, self._handle, data)
+        return _run(self._protect_rtcp, data)
 
 
 class Inbound:
     """SRTP and SRTCP from one peer. A replayed packet is refused.
 
-    `address` is the handle of the libsrtp session as a number, for C on the same thread.
+    `address` is the handle of the libsrtp session as a number, for C on the same thread; with `rtcp_address` and the
+    address of a function, `rtcp_function`, it decrypts RTCP.
     """
 
-    def __init__(self, keys: SrtpKeys) -> None:
+    def __init__(self, keys: SrtpKeys, rtcp: RtcpContext | None = None) -> None:
+        """With a context of the same keys for RTCP, or without."""
         self._session = _session(keys.profile, keys.inbound, Policy.SSRC_ANY_INBOUND)
         self._handle = self._session._srtp[0]  # noqa: SLF001
+        self._rtcp = rtcp
         self.address: Final = int(ffi.cast("uintptr_t", self._handle))
+        self.rtcp_address: Final = self.address if rtcp is None else rtcp.address
+        self.rtcp_function: Final = UNPROTECT_RTCP if rtcp is None else rtcp.function
+        self._unprotect: Crypt = partial(lib.srtp_unprotect, self._handle)
+        self._unprotect_rtcp: Crypt = partial(lib.srtp_unprotect_rtcp, self._handle) if rtcp is None else rtcp.unprotect
 
     def unprotect(self, data: bytes) -> bytes:
         """Authenticate and decrypt an RTP packet.
@@ -201,11 +240,11 @@ class Inbound:
         Raises:
             SrtpError: it is forged, replayed, or not SRTP.
         """
-        return _run(lib.srtp_unprotect, self._handle, data)
+        return _run(self._unprotect, data)
 
     def unprotect_rtcp(self, data: bytes) -> bytes:
         """Authenticate and decrypt an RTCP compound."""
-        return _run(lib.srtp_unprotect_rtcp, self._handle, data)
+        return _run(self._unprotect_rtcp, data)
 
 
 def _session(profile: int, key: bytes, direction: int) -> Session:
@@ -216,13 +255,13 @@ def _session(profile: int, key: bytes, direction: int) -> Session:
     return Session(policy)
 
 
-def _run(function: Callable[..., int], handle: Any, data: bytes) -> bytes:  # noqa: ANN401 - a cffi pointer
+def _run(function: Crypt, data: bytes) -> bytes:
     size = len(data)
     if size > MAX_PACKET:
         raise SrtpError("packet is too long")
     _SCRATCH.view[:size] = data
     _LENGTH[0] = size
-    status = function(handle, _SCRATCH.cdata, _LENGTH)
+    status = function(_SCRATCH.cdata, _LENGTH)
     if status:
         raise SrtpError(ERRORS[status])
     return bytes(_SCRATCH.view[: _LENGTH[0]])

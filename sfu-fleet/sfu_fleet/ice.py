@@ -18,7 +18,7 @@ from structlog import get_logger
 
 from sfu_fleet import stun_answers
 from sfu_fleet.congestion.estimator import Controller
-from sfu_fleet.dtls import Inbound, LibsrtpContext, RtpContext, SrtpKeys
+from sfu_fleet.dtls import Ciphers, Inbound, Libsrtp
 from sfu_fleet.ice_tcp import StreamAddress, Streams
 from sfu_fleet.metrics import Metrics
 from sfu_fleet.negotiation import random_ice_string
@@ -160,8 +160,8 @@ class MediaSocket(asyncio.DatagramProtocol):
         self._ways: list[Callable[[Any, Any], int]] = [_no_way] * 5
         self._ways[_TCP] = self._streams.send
         self._descriptors: dict[int, int] = {}
-        self.rtp_context: Callable[[SrtpKeys], RtpContext] = LibsrtpContext
-        """What makes the context in which RTP to a peer is encrypted."""
+        self.ciphers: Ciphers = Libsrtp()
+        """What encrypts to a peer, and decrypts what it sends."""
         # Told when an agent's packets go somewhere else from now on.
         self.on_moved: Callable[[IceAgent], None] = _nobody
         self.port = 0

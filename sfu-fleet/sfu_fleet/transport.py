@@ -137,7 +137,9 @@ class PeerTransport:
 
     def _agree(self, keys: SrtpKeys) -> None:
         """Use these keys from now on."""
-        self._inbound, self.outbound = Inbound(keys), Outbound(keys, self._socket.rtp_context(keys))
+        ciphers = self._socket.ciphers
+        self._inbound = Inbound(keys, ciphers.rtcp_in(keys))
+        self.outbound = Outbound(keys, ciphers.rtp_out(keys))
         self._socket.agree(self.agent, self._inbound)
         self.heard_at = self._clock()
 

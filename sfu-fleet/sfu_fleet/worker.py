@@ -18,7 +18,7 @@ from sfu_fleet.cascade.upstream import Origin, Upstreams
 from sfu_fleet.census import Census
 from sfu_fleet.control import Services, build_app
 from sfu_fleet.drain import Drain
-from sfu_fleet.dtls import Certificate, LibsrtpContext
+from sfu_fleet.dtls import Certificate, Libsrtp
 from sfu_fleet.forwarder import PacketPlane, PythonPlane
 from sfu_fleet.ice import Intake, MediaSocket
 from sfu_fleet.metrics import Metrics
@@ -81,8 +81,8 @@ class SfuWorker:
                 intake=self._open_intake(),
             )
             stack.callback(media_socket.close)
-            media_socket.rtp_context = gcm.contexts()
-            log.info("srtp", gcm="libsrtp" if media_socket.rtp_context is LibsrtpContext else "intel-ipsec-mb")
+            media_socket.ciphers = gcm.ciphers()
+            log.info("srtp", gcm="libsrtp" if isinstance(media_socket.ciphers, Libsrtp) else "intel-ipsec-mb")
             self.media_port = media_socket.port
             self.plane = self._open_plane(media_socket)
             stack.callback(self.plane.close)

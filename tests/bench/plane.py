@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from sfu_fleet.dtls import LibsrtpContext, SrtpKeys
+from sfu_fleet.dtls import Libsrtp, SrtpKeys
 from sfu_fleet.native import gcm, plane
 from sfu_fleet.native.addresses import sockaddr
 from sfu_fleet.native.build import load as load_plane
@@ -55,11 +55,11 @@ class Thread:
         os.sched_setaffinity(self._tid, {cores.server})
         self._lanes = self._lib.plane_lane(), self._lib.plane_lane()
         self._kept: list[Any] = []
-        made = LibsrtpContext if libsrtp else gcm.contexts()
+        ciphers = Libsrtp() if libsrtp else gcm.ciphers()
         self._number_at = _NUMBER_AT if numbers else 0
         for number, sock in enumerate(self._sockets):
             load().sinks_add(self._sinks, sock.fileno())
-            context = made(SrtpKeys(_AES_256_GCM, "", b"", secrets.token_bytes(44)))
+            context = ciphers.rtp_out(SrtpKeys(_AES_256_GCM, "", b"", secrets.token_bytes(44)))
             departures = NativeCongestion().departures
             self._kept += [context, departures]
             for kind, lane in enumerate(self._lanes):

@@ -12,9 +12,9 @@ import pytest
 from pylibsrtp import Policy
 
 from sfu_fleet.congestion.sent import FIRST
-from sfu_fleet.dtls import Inbound, LibsrtpContext, Outbound, SrtpKeys
+from sfu_fleet.dtls import Ciphers, Inbound, Libsrtp, LibsrtpContext, Outbound, SrtpKeys
 from sfu_fleet.ice import Address, Credentials, IceAgent
-from sfu_fleet.native import build
+from sfu_fleet.native import build, gcm
 from sfu_fleet.native.addresses import UdpAddress, address_of, sockaddr
 from sfu_fleet.native.congestion import NativeCongestion
 from sfu_fleet.native.intake import NativeIntake
@@ -100,8 +100,10 @@ async def test_more_than_one_batch_is_read_in_order(port: Port) -> None:
     assert {address for _, address in port.listener.raw} == {port.peer.getsockname()}
 
 
-async def test_packets_of_a_known_peer_come_decrypted(port: Port) -> None:
-    inbound = Inbound(SrtpKeys(PROFILE, "", KEY, b""))
+@pytest.mark.parametrize("ciphers", [Libsrtp(), gcm.ciphers()], ids=["libsrtp", "fastest"])
+async def test_packets_of_a_known_peer_come_decrypted(port: Port, ciphers: Ciphers) -> None:
+    keys = SrtpKeys(PROFILE, "", KEY, b"")
+    inbound = Inbound(keys, ciphers.rtcp_in(keys))
     port.intake.agree(port.agent, inbound)
     port.intake.learn(port.agent, port.peer.getsockname())
     for data in protected(3):

@@ -4,7 +4,7 @@ import asyncio
 import random
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,7 @@ import pytest
 from pylibsrtp import Policy, Session
 
 from sfu_fleet import rtp
-from sfu_fleet.dtls import LibsrtpContext, Outbound, RtpContext, SrtpKeys
+from sfu_fleet.dtls import Ciphers, Libsrtp, Outbound, SrtpKeys
 from sfu_fleet.forwarder import DownTrack, PacketPlane, PythonPlane, Splice, Track
 from sfu_fleet.haste import Haste
 from sfu_fleet.ice import MediaSocket
@@ -52,7 +52,7 @@ class Scene:
         self.rng = random.Random(seed)
         self.keys = [SrtpKeys(profile, "", b"", self.rng.randbytes(PROFILES[profile])) for _ in range(6)]
         # By what a viewer's packets are encrypted.
-        self.contexts: Callable[[SrtpKeys], RtpContext] = LibsrtpContext
+        self.ciphers: Ciphers = Libsrtp()
         self.formats = [PacketFormat(96, 0, "", ()), PacketFormat(101, 3, "0", ((4, 5),), 6)]
         # A probe is as long as asked for: of longer packets it has fewer.
         self.script = [step for step in self._steps() if not (ragged and step[0] == "probe")]
@@ -99,7 +99,7 @@ class Scene:
         metrics = Metrics()
         media_socket = await MediaSocket.open("127.0.0.1", 0, metrics)
         # The one with libsrtp, the other with what is fastest here.
-        self.contexts = LibsrtpContext if kind == "python" else gcm.contexts()
+        self.ciphers = Libsrtp() if kind == "python" else gcm.ciphers()
         plane: PacketPlane = (
             PythonPlane(media_socket, metrics) if kind == "python" else NativePlane(media_socket, metrics, **options)  # type: ignore[arg-type] # each its own
         )
@@ -124,7 +124,7 @@ class Scene:
         match step:
             case ("attach", viewer) if viewer not in self.met:
                 keys, agent = self.keys[viewer], Agent(sockets[viewer].getsockname())
-                transport: Any = SimpleNamespace(outbound=Outbound(keys, self.contexts(keys)), agent=agent)
+                transport: Any = SimpleNamespace(outbound=Outbound(keys, self.ciphers.rtp_out(keys)), agent=agent)
                 down = DownTrack(transport, 1000 + viewer, self.formats[viewer % 2])
                 down.timestamp_offset = 77 * viewer
                 if viewer % 3:

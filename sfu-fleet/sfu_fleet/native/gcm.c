@@ -1,11 +1,14 @@
-/* SRTP for what is sent, with AES-GCM (RFC 7714): one call for a packet, to the cipher of intel-ipsec-mb.
+/* SRTP for what is sent, and SRTCP for what comes, with AES-GCM (RFC 7714): one call for a packet, to the cipher of
+ * intel-ipsec-mb.
  *
  * libsrtp spends as long around the cipher as in it: it shifts a window of a thousand bits for each packet, and sets
  * OpenSSL's context up anew. What a sender needs of SRTP is little: which cycle a sequence number is of (RFC 3711, section
- * 3.3.1), the nonce, and the tag. Session keys are derived in gcm.py. The cipher is a library's; no key is ever printed.
+ * 3.3.1), the nonce, and the tag. Of what comes, feedback is nearly all: twenty packets a second of each viewer, whose
+ * numbers are in the packets. Session keys are derived in gcm.py. The cipher is a library's; no key is ever printed.
  *
- * A context is used by one thread at a time, as libsrtp's session. `gcm_protect` does what libsrtp's srtp_protect does,
- * byte for byte, and refuses what that refuses: both planes' packets must be the same.
+ * A context is used by one thread at a time, as libsrtp's session, and for one direction and kind. `gcm_protect` and
+ * `gcm_unprotect_rtcp` do what libsrtp's srtp_protect and srtp_unprotect_rtcp do, byte for byte, and refuse what those
+ * refuse: both planes' packets must be the same.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -24,19 +27,24 @@ enum {
     MEDIAN = 0x8000,
     STREAMS = 4,    /* of one peer, before there is need for more memory: sound, picture, and what is sent again of both */
     CACHE_LINE = 64,
+    RTCP_HEADER = 8,
+    RTCP_TRAILER = 4,   /* whether it is encrypted, and its number of 31 bits */
+    RTCP_WINDOW = 128,  /* numbers back from the latest that are told apart from a replay, as by libsrtp */
+    MAX_SOURCES = 256,  /* of one peer, who could think of more without end */
 };
 
 /* The numbers that libsrtp has for them. */
-enum status { OK = 0, BAD_PARAMETER = 2, NO_MEMORY = 3, TOO_OLD = 10 };
+enum status { OK = 0, BAD_PARAMETER = 2, NO_MEMORY = 3, NOT_AUTHENTIC = 7, REPLAYED = 9, TOO_OLD = 10 };
 
 struct stream {
     uint32_t ssrc;
-    int64_t highest; /* the largest index so far: sequence number and cycles */
+    int64_t highest; /* the largest index so far: sequence number and cycles; of RTCP, its number; -1: none */
+    uint64_t seen[2]; /* of RTCP: which of the latest numbers have come, the highest one in the lowest bit */
 };
 
 struct gcm {
     struct gcm_key_data key; /* aligned as the cipher likes it */
-    aes_gcm_enc_dec_t encrypt;
+    aes_gcm_enc_dec_t encrypt, decrypt;
     uint8_t salt[NONCE];
     int count, capacity;
     struct stream *streams;
@@ -68,9 +76,11 @@ struct gcm *gcm_open(const uint8_t *key, int key_size, const uint8_t *salt) {
     if (key_size == 16) {
         IMB_AES128_GCM_PRE(manager, key, &gcm->key);
         gcm->encrypt = manager->gcm128_enc;
+        gcm->decrypt = manager->gcm128_dec;
     } else {
         IMB_AES256_GCM_PRE(manager, key, &gcm->key);
         gcm->encrypt = manager->gcm256_enc;
+        gcm->decrypt = manager->gcm256_dec;
     }
     memcpy(gcm->salt, salt, NONCE);
     gcm->streams = gcm->first;
@@ -89,9 +99,15 @@ int gcm_size(void) { return (int)sizeof(struct gcm); }
 
 static uint16_t get16(const uint8_t *at) { return (uint16_t)(at[0] << 8 | at[1]); }
 
-static struct stream *stream_of(struct gcm *gcm, uint32_t ssrc) {
+static struct stream *known_stream(struct gcm *gcm, uint32_t ssrc) {
     for (int i = 0; i < gcm->count; i++)
         if (gcm->streams[i].ssrc == ssrc) return &gcm->streams[i];
+    return NULL;
+}
+
+static struct stream *stream_of(struct gcm *gcm, uint32_t ssrc) {
+    struct stream *known = known_stream(gcm, ssrc);
+    if (known) return known;
     if (gcm->count == gcm->capacity) {
         size_t size = (size_t)gcm->count * sizeof(struct stream);
         struct stream *grown = malloc(2 * size);
@@ -101,7 +117,7 @@ static struct stream *stream_of(struct gcm *gcm, uint32_t ssrc) {
         gcm->streams = grown;
         gcm->capacity *= 2;
     }
-    gcm->streams[gcm->count] = (struct stream){ssrc, -1};
+    gcm->streams[gcm->count] = (struct stream){ssrc, -1, {0}};
     return &gcm->streams[gcm->count++];
 }
 
@@ -146,5 +162,73 @@ int gcm_protect(void *context, void *packet, int *length) {
     gcm->encrypt(&gcm->key, &work, data + header, data + header, (uint64_t)(size - header), nonce, data, (uint64_t)header,
                  data + size, TAG);
     *length = size + TAG;
+    return OK;
+}
+
+/* Whether a number has come before, or is too old to say (RFC 3711, section 3.3.2). */
+static int replayed(const struct stream *stream, int64_t number) {
+    int64_t behind = stream->highest - number;
+    if (behind < 0) return OK;
+    if (behind >= RTCP_WINDOW) return TOO_OLD;
+    return stream->seen[behind / 64] >> behind % 64 & 1 ? REPLAYED : OK;
+}
+
+static void note(struct stream *stream, int64_t number) {
+    int64_t ahead = number - stream->highest;
+    if (ahead > 0) {
+        if (stream->highest < 0 || ahead >= RTCP_WINDOW) {
+            stream->seen[0] = stream->seen[1] = 0;
+        } else {
+            for (; ahead >= 64; ahead -= 64) {
+                stream->seen[1] = stream->seen[0];
+                stream->seen[0] = 0;
+            }
+            if (ahead) {
+                stream->seen[1] = stream->seen[1] << ahead | stream->seen[0] >> (64 - ahead);
+                stream->seen[0] <<= ahead;
+            }
+        }
+        stream->highest = number;
+    }
+    int64_t behind = stream->highest - number;
+    stream->seen[behind / 64] |= (uint64_t)1 << behind % 64;
+}
+
+/* Decrypts an RTCP compound where it lies and makes `length` that of the result; of one that is refused, the bytes may be
+ * anything afterwards. 0, or what libsrtp would answer. */
+int gcm_unprotect_rtcp(void *context, void *packet, int *length) {
+    struct gcm *gcm = context;
+    uint8_t *data = packet;
+    int size = *length - TAG - RTCP_TRAILER; /* of the compound */
+    if (size < RTCP_HEADER || *length > MAX_PACKET) return BAD_PARAMETER;
+    const uint8_t *trailer = data + size + TAG;
+    int encrypted = trailer[0] >> 7;
+    int64_t number = (int64_t)(trailer[0] & 0x7F) << 24 | trailer[1] << 16 | trailer[2] << 8 | trailer[3];
+    uint32_t ssrc;
+    memcpy(&ssrc, data + 4, sizeof ssrc);
+    struct stream *stream = known_stream(gcm, ssrc);
+    int refused = stream ? replayed(stream, number) : OK;
+    if (refused) return refused;
+    if (!stream && gcm->count >= MAX_SOURCES) return NO_MEMORY;
+    /* Two bytes of 0, SSRC, two more, and the number, with the salt (RFC 7714, section 9.1). */
+    uint8_t nonce[NONCE] = {0}, tag[TAG], clear[MAX_PACKET];
+    memcpy(nonce + 2, data + 4, 4);
+    for (int i = 0; i < 4; i++) nonce[8 + i] = (uint8_t)(number >> (24 - 8 * i));
+    for (int i = 0; i < NONCE; i++) nonce[i] ^= gcm->salt[i];
+    /* What is signed and not encrypted: the header, or the whole compound; and the trailer (RFC 7714, section 9.2). */
+    int signed_size = encrypted ? RTCP_HEADER : size;
+    memcpy(clear, data, (size_t)signed_size);
+    memcpy(clear + signed_size, trailer, RTCP_TRAILER);
+    struct gcm_context_data work;
+    gcm->decrypt(&gcm->key, &work, data + signed_size, data + signed_size, (uint64_t)(size - signed_size), nonce, clear,
+                 (uint64_t)(signed_size + RTCP_TRAILER), tag, TAG);
+    uint8_t difference = 0;
+    for (int i = 0; i < TAG; i++) difference |= (uint8_t)(tag[i] ^ data[size + i]);
+    if (difference) return NOT_AUTHENTIC;
+    /* Who cannot sign takes no memory. */
+    if (!stream) stream = stream_of(gcm, ssrc);
+    if (!stream) return NO_MEMORY;
+    note(stream, number);
+    *length = size;
     return OK;
 }

@@ -1,22 +1,21 @@
-"""What encrypts RTP to a peer: gcm.c with AES-GCM; libsrtp with other ciphers, and where gcm.c is not built.
+"""AES-GCM for RTP to a peer and RTCP from it, by gcm.c; libsrtp has other ciphers, and all where gcm.c is not built.
 
 gcm.c is compiled with the library intel-ipsec-mb (Debian's libipsec-mb-dev, x86-64 only) where the machine has it.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
 from cffi import FFI  # type: ignore[import-untyped]
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from sfu_fleet.dtls import GCM_KEY_SIZES, LibsrtpContext, RtpContext, SrtpKeys
+from sfu_fleet.dtls import GCM_KEY_SIZES, Ciphers, Crypt, Libsrtp, RtcpContext, RtpContext, SrtpKeys
 from sfu_fleet.native.build import GCM, NotBuiltError, load
 
 _SALT: Final = 12
-# Labels of RTP's session key and session salt (RFC 3711, section 4.3.1), and where in the input they go.
-_KEY_LABEL: Final = 0
-_SALT_LABEL: Final = 2
+# Labels of session keys and session salts (RFC 3711, section 4.3.1 and 4.3.2), and where in the input they go.
+_RTP: Final = (0, 2)
+_RTCP: Final = (3, 5)
 _LABEL_AT: Final = 7
 
 ffi: Any = FFI()
@@ -25,48 +24,79 @@ struct gcm *gcm_open(const unsigned char *key, int key_size, const unsigned char
 void gcm_close(struct gcm *);
 int gcm_size(void);
 int gcm_protect(void *context, void *packet, int *length);
+int gcm_unprotect_rtcp(void *context, void *packet, int *length);
 """)
 
 
-def session_keys(master: bytes) -> tuple[bytes, bytes]:
-    """RTP's session key and session salt, of a master key and behind it a master salt (RFC 7714, section 11)."""
+def _derived(master: bytes, label: int, size: int) -> bytes:
+    """AES in counter mode over a salt of 112 bits with the label in it (RFC 3711, 4.3.3; RFC 7714, 11)."""
     key, salt = master[:-_SALT], master[-_SALT:]
-    return _derived(key, salt, _KEY_LABEL, len(key)), _derived(key, salt, _SALT_LABEL, _SALT)
-
-
-def _derived(key: bytes, salt: bytes, label: int, size: int) -> bytes:
-    """AES in counter mode over a salt of 112 bits with the label in it (RFC 3711, section 4.3.3; RFC 6188)."""
     start = bytearray(salt + bytes(4))
     start[_LABEL_AT] ^= label
     return Cipher(algorithms.AES(key), modes.CTR(bytes(start))).encryptor().update(bytes(size))
 
 
-class GcmContext:
-    """See `sfu_fleet.dtls.RtpContext`."""
+class _Context:
+    """Of master key and master salt, behind each other; `address` and `size` as in `sfu_fleet.dtls.RtpContext`."""
 
-    def __init__(self, library: Any, keys: SrtpKeys) -> None:  # noqa: ANN401 - a cffi library
-        key, salt = session_keys(keys.outbound)
-        handle = library.gcm_open(key, len(key), salt)
+    def __init__(self, library: Any, master: bytes, labels: tuple[int, int]) -> None:  # noqa: ANN401 - a cffi library
+        key_label, salt_label = labels
+        key = _derived(master, key_label, len(master) - _SALT)
+        handle = library.gcm_open(key, len(key), _derived(master, salt_label, _SALT))
         if handle == ffi.NULL:
             raise MemoryError("no SRTP context")
         self._handle: Final = ffi.gc(handle, library.gcm_close)
         self.address: int = int(ffi.cast("uintptr_t", handle))
-        self.function: int = int(ffi.cast("uintptr_t", library.gcm_protect))
         self.size: int = int(library.gcm_size())
-        self.protect: Callable[[Any, Any], int] = partial(library.gcm_protect, self._handle)
 
 
-def contexts() -> Callable[[SrtpKeys], RtpContext]:
-    """What makes contexts: the fastest that there is on this machine for each peer's cipher."""
+class GcmRtpOut(_Context):
+    """See `sfu_fleet.dtls.RtpContext`."""
+
+    def __init__(self, library: Any, keys: SrtpKeys) -> None:  # noqa: ANN401
+        super().__init__(library, keys.outbound, _RTP)
+        self.function: int = int(ffi.cast("uintptr_t", library.gcm_protect))
+        self.protect: Crypt = partial(library.gcm_protect, self._handle)
+
+
+class GcmRtcpIn(_Context):
+    """See `sfu_fleet.dtls.RtcpContext`."""
+
+    def __init__(self, library: Any, keys: SrtpKeys) -> None:  # noqa: ANN401
+        super().__init__(library, keys.inbound, _RTCP)
+        self.function: int = int(ffi.cast("uintptr_t", library.gcm_unprotect_rtcp))
+        self.unprotect: Crypt = partial(library.gcm_unprotect_rtcp, self._handle)
+
+
+class Gcm:
+    """See `sfu_fleet.dtls.Ciphers`."""
+
+    def __init__(self) -> None:
+        """Load gcm.c.
+
+        Raises:
+            NotBuiltError: there is none on this machine.
+        """
+        self._library = load(ffi, GCM)
+        self._others = Libsrtp()
+
+    def rtp_out(self, keys: SrtpKeys) -> RtpContext:
+        """One for RTP to a peer."""
+        return GcmRtpOut(self._library, keys) if _is_gcm(keys, keys.outbound) else self._others.rtp_out(keys)
+
+    def rtcp_in(self, keys: SrtpKeys) -> RtcpContext | None:
+        """One for RTCP from a peer, where it is ours."""
+        return GcmRtcpIn(self._library, keys) if _is_gcm(keys, keys.inbound) else self._others.rtcp_in(keys)
+
+
+def _is_gcm(keys: SrtpKeys, master: bytes) -> bool:
+    size = GCM_KEY_SIZES.get(keys.profile)
+    return size is not None and len(master) == size + _SALT
+
+
+def ciphers() -> Ciphers:
+    """The fastest that there are on this machine."""
     try:
-        library = load(ffi, GCM)
+        return Gcm()
     except NotBuiltError:
-        return LibsrtpContext
-
-    def made(keys: SrtpKeys) -> RtpContext:
-        size = GCM_KEY_SIZES.get(keys.profile)
-        if size is None or len(keys.outbound) != size + _SALT:
-            return LibsrtpContext(keys)
-        return GcmContext(library, keys)
-
-    return made
+        return Libsrtp()

@@ -15,7 +15,7 @@ from cffi import FFI  # type: ignore[import-untyped]
 from structlog import get_logger
 
 from sfu_fleet.congestion.estimator import Controller
-from sfu_fleet.dtls import UNPROTECT, UNPROTECT_RTCP, Inbound
+from sfu_fleet.dtls import UNPROTECT, Inbound
 from sfu_fleet.ice import Address, IceAgent, Receiver
 from sfu_fleet.native.addresses import SIZE, address_of, sockaddr
 from sfu_fleet.native.build import load
@@ -39,11 +39,11 @@ _DROPS: Final = {_REFUSED: "srtp_unprotect", _TOO_LONG: "too_long"}
 log = get_logger(__name__)
 ffi: Any = FFI()
 ffi.cdef("""
-struct intake *intake_open(void *unprotect, void *unprotect_rtcp);
+struct intake *intake_open(void *unprotect);
 void intake_close(struct intake *);
 int intake_learn(struct intake *, const char *address, int size, int peer);
 void intake_forget(struct intake *, const char *address, int size);
-int intake_agree(struct intake *, int peer, void *context);
+int intake_agree(struct intake *, int peer, void *context, void *rtcp_context, void *unprotect_rtcp);
 int intake_follow(struct intake *, int peer, void *congestion, void *departures);
 int intake_read(struct intake *, int fd);
 struct reading { int32_t datagrams, fed, results, more; };
@@ -117,7 +117,7 @@ class NativeIntake:
             NotBuiltError: there is none on this machine.
         """
         self._lib = load(ffi)
-        self._handle = self._lib.intake_open(ffi.cast("void *", UNPROTECT), ffi.cast("void *", UNPROTECT_RTCP))
+        self._handle = self._lib.intake_open(ffi.cast("void *", UNPROTECT))
         if self._handle == ffi.NULL:
             raise MemoryError
         self._results = self._lib.intake_results(self._handle)
@@ -166,8 +166,10 @@ class NativeIntake:
         else:
             self._agreed[agent] = inbound
         number = self._numbers.get(agent)
-        context = ffi.NULL if inbound is None else ffi.cast("void *", inbound.address)
-        if number is not None and self._lib.intake_agree(self._handle, number, context):
+        if number is None:
+            return
+        addresses = (0, 0, 0) if inbound is None else (inbound.address, inbound.rtcp_address, inbound.rtcp_function)
+        if self._lib.intake_agree(self._handle, number, *(ffi.cast("void *", address) for address in addresses)):
             raise MemoryError
 
     def follow(self, agent: IceAgent, controller: Controller | None) -> None:

@@ -47,9 +47,12 @@ class Run:
         """What is sent unless a cell says otherwise."""
         return self.frames[self._kbps]
 
-    def bound(self, trains: list[tuple[int, int]], *, viewers: int = _BOUND_VIEWERS, gso: bool) -> Bound:
+    def bound(
+        self, trains: list[tuple[int, int]], *, viewers: int = _BOUND_VIEWERS, gso: bool, libsrtp: bool = False
+    ) -> Bound:
         """The bound for some traffic."""
-        return bound(self._cores, trains, viewers=viewers, gso=gso, seconds=min(3.0, self._seconds / 2))
+        seconds = min(3.0, self._seconds / 2)
+        return bound(self._cores, trains, viewers=viewers, gso=gso, seconds=seconds, libsrtp=libsrtp)
 
     async def janus(self, counts: list[int]) -> dict[str, Any]:
         """Janus at each number of viewers and at the most it carries; its best figure without loss."""
@@ -162,6 +165,8 @@ async def _main(arguments: argparse.Namespace, *, private: bool) -> int:
         print("only one core: the figures mean little")
     single, trains = (run.bound(LONG_TRAINS, gso=gso) for gso in (False, True))
     print(report.bound_line(f"trains of 9 to {_BOUND_VIEWERS} viewers", trains, single))
+    single_libsrtp, trains_libsrtp = (run.bound(LONG_TRAINS, gso=gso, libsrtp=True) for gso in (False, True))
+    print(report.bound_line("the same, encrypted by libsrtp", trains_libsrtp, single_libsrtp))
     print(report.HEADER, flush=True)
     results: dict[str, Any] = {}
     if arguments.janus and private:
@@ -180,11 +185,16 @@ async def _main(arguments: argparse.Namespace, *, private: bool) -> int:
         result["ratio_to_janus"] = round(rate / beside, 2) if beside else None
         result["ratio_to_bound"] = round(rate / trains.packets_per_cpu_second, 3)
         result["ratio_to_bound_without_trains"] = round(rate / single.packets_per_cpu_second, 3)
+        result["ratio_to_bound_by_libsrtp"] = round(rate / trains_libsrtp.packets_per_cpu_second, 3)
         print(report.summary(plane, result))
-    bounds = {"single": single.packets_per_cpu_second, "trains_of_9": trains.packets_per_cpu_second}
-    print(
-        json.dumps({**results, "bound_packets_per_cpu_second": {name: round(value) for name, value in bounds.items()}})
-    )
+    bounds = {
+        "single": single,
+        "trains_of_9": trains,
+        "single_libsrtp": single_libsrtp,
+        "trains_of_9_libsrtp": trains_libsrtp,
+    }
+    rates = {name: round(found.packets_per_cpu_second) for name, found in bounds.items()}
+    print(json.dumps({**results, "bound_packets_per_cpu_second": rates}))
     return 0
 
 

@@ -1,4 +1,7 @@
-"""The machine's own bound: how many packets the worker's core encrypts and sends when it does nothing else."""
+"""The machine's own bound: how many packets the worker's core encrypts and sends when it does nothing else.
+
+With the worker's own cipher library, or with libsrtp, which is what everybody else has.
+"""
 
 import secrets
 import socket
@@ -9,7 +12,8 @@ from typing import Final
 
 import msgspec
 
-from sfu_fleet.dtls import LibsrtpContext, SrtpKeys
+from sfu_fleet.dtls import Libsrtp, SrtpKeys
+from sfu_fleet.native import gcm
 from tests.bench.signaling.sampling import Cores
 
 from .native import ffi, load
@@ -44,13 +48,16 @@ def same_traffic(frames: Frames) -> list[Train]:
     return trains
 
 
-def bound(cores: Cores, trains: list[Train], *, viewers: int, gso: bool, seconds: float) -> Bound:
+def bound(
+    cores: Cores, trains: list[Train], *, viewers: int, gso: bool, seconds: float, libsrtp: bool = False
+) -> Bound:
     """Send the trains in turn to all viewers, again and again; without `gso` packet by packet."""
+    ciphers = Libsrtp() if libsrtp else gcm.ciphers()
     with ExitStack() as stack:
         sinks = load().sinks_open(cores.rest)
         addresses = b"".join(_sink(stack, sinks) for _ in range(viewers))
         stack.callback(load().sinks_close, sinks)
-        contexts = [LibsrtpContext(SrtpKeys(_AES_256_GCM, "", b"", secrets.token_bytes(44))) for _ in range(viewers)]
+        contexts = [ciphers.rtp_out(SrtpKeys(_AES_256_GCM, "", b"", secrets.token_bytes(44))) for _ in range(viewers)]
         handles = ffi.new("void *[]", [ffi.cast("void *", context.address) for context in contexts])
         held = ffi.from_buffer(addresses)
         packets, sizes = (ffi.new("int[]", list(column)) for column in zip(*trains, strict=True))

@@ -1,4 +1,4 @@
-/* Encrypts random packets, well formed and not, under the sanitizers of the compiler.
+/* Encrypts and decrypts random packets, well formed and not, under the sanitizers of the compiler.
  *
  * Usage: abuse_gcm SEED ITERATIONS. The last line says what was done.
  */
@@ -33,11 +33,16 @@ int main(int argc, char **argv) {
         }
         /* As much memory as the packet and its tag take, and no more. */
         int size = draw(10) ? (int)draw(1500) + 12 : (int)draw(MAX_PACKET + 40), length = size;
-        uint8_t *packet = malloc((size_t)size + TAG);
+        int rtcp = !draw(3);
+        uint8_t *packet = malloc((size_t)size + (rtcp ? 0 : TAG));
         for (int n = 0; n < size; n++) packet[n] = (uint8_t)draw(256);
         if (size > 11 && draw(20)) packet[0] = (uint8_t)(0x80 | (draw(4) ? 0 : draw(64)));
         if (size > 11 && draw(20)) memset(packet + 8, (int)draw(9), 4);
-        if (gcm_protect(*at, packet, &length)) {
+        if (rtcp) {
+            /* Nobody has signed it. */
+            if (!gcm_unprotect_rtcp(*at, packet, &length) || length != size) return 1;
+            refused++;
+        } else if (gcm_protect(*at, packet, &length)) {
             refused++;
             if (length != size) return 1;
         } else {

@@ -30,7 +30,7 @@ int main(int argc, char **argv) {
     if (argc < 3) return 2;
     state = strtoull(argv[1], NULL, 10) * 0x9E3779B97F4A7C15u + 1;
     long calls = strtol(argv[2], NULL, 10);
-    struct intake *intake = intake_open((void *)unprotect, (void *)unprotect);
+    struct intake *intake = intake_open((void *)unprotect);
     struct sockaddr_in here = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}, senders[SENDERS];
     socklen_t size = sizeof here;
     int fd = socket(AF_INET, SOCK_DGRAM, 0), sockets[SENDERS];
@@ -65,7 +65,11 @@ int main(int argc, char **argv) {
             case 1: intake_learn(intake, &odd, (int)draw(129), peer); break;
             case 2: intake_forget(intake, &senders[draw(SENDERS)], sizeof senders[0]); break;
             case 3: intake_forget(intake, &odd, (int)draw(129)); break;
-            case 4: intake_agree(intake, draw(50) ? peer : (int)draw(5000), draw(4) ? &contexts[draw(PEERS)] : NULL); break;
+            case 4: {
+                void *context = draw(4) ? &contexts[draw(PEERS)] : NULL;
+                intake_agree(intake, draw(50) ? peer : (int)draw(5000), context, context, (void *)unprotect);
+                break;
+            }
             default: {
                 for (uint32_t burst = draw(90); burst; burst--) {
                     size_t length = draw(20) ? draw(200) : draw(sizeof packet);
