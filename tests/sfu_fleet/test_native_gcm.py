@@ -1,10 +1,10 @@
 """gcm.c against libsrtp: the same packets give the same bytes, either way, and the same are refused."""
 
-import platform
 import random
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableSequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -15,8 +15,8 @@ from sfu_fleet.native import build, gcm
 from tests.sfu_fleet.peer import rtp_packet
 
 needs_gcm = pytest.mark.skipif(
-    build.compiler() is None or platform.machine() != "x86_64",
-    reason="intel-ipsec-mb is for x86-64, and linked by a C compiler",
+    build.compiler() is None or not any((folder / build.GCM.needs).is_file() for folder in build._INCLUDES),
+    reason="it needs a C compiler, and Debian's libipsec-mb-dev, which is for x86-64",
 )
 PROFILES = sorted(GCM_KEY_SIZES)
 SALT = 12
@@ -224,6 +224,29 @@ def test_what_does_not_load_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_pat
     broken = tmp_path / "headrace" / build.GCM.file_name()
     broken.parent.mkdir()
     broken.write_bytes(b"no library")
+    assert isinstance(gcm.ciphers(), Libsrtp)
+
+
+class Wrong:
+    """gcm.c on a processor for which the library has the wrong code."""
+
+    def __init__(self, library: Any) -> None:  # noqa: ANN401 - a cffi library
+        self.gcm_open, self.gcm_close = library.gcm_open, library.gcm_close
+
+    def gcm_protect(self, _context: object, packet: MutableSequence[int], length: MutableSequence[int]) -> int:
+        packet[12] ^= 1
+        length[0] += 16
+        return 0
+
+
+@needs_gcm
+def test_what_encrypts_wrongly_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = build.load(gcm.ffi, build.GCM)
+    monkeypatch.setattr(gcm, "load", lambda *_: Wrong(library))
+    assert isinstance(gcm.ciphers(), Libsrtp)
+    wrong = Wrong(library)
+    wrong.gcm_open = lambda *_: gcm.ffi.NULL
+    monkeypatch.setattr(gcm, "load", lambda *_: wrong)
     assert isinstance(gcm.ciphers(), Libsrtp)
 
 

@@ -8,11 +8,13 @@ from typing import Any, Final
 
 from cffi import FFI  # type: ignore[import-untyped]
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from sfu_fleet.dtls import GCM_KEY_SIZES, Ciphers, Crypt, Libsrtp, RtcpContext, RtpContext, SrtpKeys
 from sfu_fleet.native.build import GCM, NotBuiltError, load
 
 _SALT: Final = 12
+_TAG: Final = 16
 # Labels of session keys and session salts (RFC 3711, section 4.3.1 and 4.3.2), and where in the input they go.
 _RTP: Final = (0, 2)
 _RTCP: Final = (3, 5)
@@ -75,10 +77,12 @@ class Gcm:
         """Load gcm.c.
 
         Raises:
-            NotBuiltError: there is none on this machine.
+            NotBuiltError: there is none on this machine, or none that can be trusted.
         """
         self._library = load(ffi, GCM)
         self._others = Libsrtp()
+        if not _encrypts_rightly(self._library):
+            raise NotBuiltError("what intel-ipsec-mb encrypts on this processor is wrong")
 
     def rtp_out(self, keys: SrtpKeys) -> RtpContext:
         """One for RTP to a peer."""
@@ -87,6 +91,25 @@ class Gcm:
     def rtcp_in(self, keys: SrtpKeys) -> RtcpContext | None:
         """One for RTCP from a peer, where it is ours."""
         return GcmRtcpIn(self._library, keys) if _is_gcm(keys, keys.inbound) else self._others.rtcp_in(keys)
+
+
+def _encrypts_rightly(library: Any) -> bool:  # noqa: ANN401
+    """Whether a packet comes out as `cryptography` has it: which code runs depends on the processor."""
+    key, salt, header, payload = bytes(range(32)), bytes(range(12)), b"\x80\x60" + bytes(range(10)), bytes(range(200))
+    handle = library.gcm_open(key, len(key), salt)
+    if handle == ffi.NULL:
+        return False
+    try:
+        packet = ffi.new("unsigned char[]", header + payload + bytes(_TAG))
+        length = ffi.new("int *", len(header) + len(payload))
+        refused = library.gcm_protect(handle, packet, length)
+        # RFC 7714, section 8.1, in the first cycle of sequence numbers.
+        plain = bytes(2) + header[8:12] + bytes(4) + header[2:4]
+        nonce = bytes(one ^ other for one, other in zip(plain, salt, strict=True))
+        expected = header + AESGCM(key).encrypt(nonce, payload, header)
+        return not refused and bytes(ffi.buffer(packet, length[0])) == expected
+    finally:
+        library.gcm_close(handle)
 
 
 def _is_gcm(keys: SrtpKeys, master: bytes) -> bool:
