@@ -81,7 +81,7 @@ def test_a_peer_s_libsrtp_takes_it(profile: int) -> None:
 
 
 def compounds(seed: int) -> Iterator[bytes]:
-    """RTCP of two sources, encrypted or only signed, as it may arrive: in disorder, twice, late, damaged, forged."""
+    """RTCP of two sources as it may arrive: in disorder, twice, late, damaged, forged."""
     rng = random.Random(seed)
     master = rng.randbytes(64)
     sent: list[bytes] = []
