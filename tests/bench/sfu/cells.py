@@ -19,6 +19,8 @@ from .worker import Lag
 
 # So many of those who join at once are witnesses, spread evenly: who joined last may be served last.
 _WITNESSES: Final = 8
+# Of one room's stream and the next one's: keyframes of streams that have nothing to do with each other do not coincide.
+_FRAMES_APART: Final = 23
 _WARM_UP_S: Final = 1.0
 _SETTLING_S: Final = 0.5
 # More than this share lost, or later than this, and the target does not carry the load.
@@ -200,7 +202,7 @@ class Bench:
             if room.peer is None:
                 room.peer = Viewer(certificate=self._certificate)
                 await self._target.publish(room.peer, number)
-                room.publisher = Publisher(room.peer)
+                room.publisher = Publisher(room.peer, first=number * _FRAMES_APART)
                 self._peers.append(room.peer)
         self._empty_kb = self._empty_kb or resident_kb(self._target.pids)
         wanted = [

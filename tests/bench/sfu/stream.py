@@ -102,13 +102,13 @@ def record(bit_rate: int, seconds: int = 6, *, audio: bool = True) -> Frames:
 
 
 class Publisher:
-    """Sends frames on time; `packets` counts what was sent."""
+    """Sends frames on time, beginning with that one of the stream; `packets` counts what was sent."""
 
-    def __init__(self, peer: Peer) -> None:
+    def __init__(self, peer: Peer, first: int = 0) -> None:
         self._peer = peer
         self._sequence = 1
         self._audio_sequence = 1
-        self._number = 0
+        self._number = first
         self.packets = 0
 
     async def run(self, frames: Frames, seconds: float, *, offset_s: float = 0.0) -> int:
