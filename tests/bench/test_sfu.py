@@ -41,9 +41,7 @@ def test_a_small_run_ends_with_its_figures() -> None:
         assert figures[plane]["viewers_measured"] == 6
         assert figures[plane]["several_rooms"]["rooms"] == 2
         assert figures[plane]["several_rooms"]["lost"] == 0
-        assert {"ratio_to_bound", "ratio_to_bound_same_traffic", "ratio_to_janus", "delay_p95_ms"} <= set(
-            figures[plane]
-        )
+        assert {"ratio_to_bound", "ratio_to_trains_of_9", "ratio_to_janus", "delay_p95_ms"} <= set(figures[plane])
         assert {"loop_lag_p95_ms", "viewers_per_core_2500kbps", "viewers_per_core_500kbps"} <= set(figures[plane])
         assert (figures[plane]["ratio_to_janus"] is not None) == HAS_JANUS
     assert figures["bound_packets_per_cpu_second"]["trains_of_9"] > 0

@@ -46,9 +46,9 @@ def summary(name: str, result: dict[str, Any]) -> str:
     """One of our planes beside the others."""
     janus = f"{result['ratio_to_janus']:.2f} x Janus, " if result["ratio_to_janus"] else ""
     return (
-        f"{name}: {janus}{result['ratio_to_bound']:.2f} x the bound in trains of 9, "
-        f"{result['ratio_to_bound_same_traffic']:.2f} x the bound for the same traffic, "
-        f"{result['ratio_to_bound_without_trains']:.2f} x the bound one by one"
+        f"{name}: {janus}{result['ratio_to_bound']:.2f} x the bound for the same stream, "
+        f"{result['ratio_to_bound_without_trains']:.2f} x the same one by one, "
+        f"{result['ratio_to_trains_of_9']:.2f} x the bound in trains of 9"
     )
 
 
