@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from sfu_fleet.dtls import Libsrtp, SrtpKeys
+from sfu_fleet.dtls import Ciphers, Libsrtp, SrtpKeys
 from sfu_fleet.native import gcm, plane
 from sfu_fleet.native.addresses import sockaddr
 from sfu_fleet.native.build import load as load_plane
@@ -41,7 +41,7 @@ class Thread:
     """A plane with one room of viewers, driven as fast as it goes."""
 
     def __init__(
-        self, viewers: int, cores: Cores, *, trains: bool, padding: bool, numbers: bool, libsrtp: bool
+        self, viewers: int, cores: Cores, ciphers: Ciphers, *, trains: bool, padding: bool, numbers: bool
     ) -> None:
         self._lib: Any = load_plane(plane.ffi)
         self._sinks = load().sinks_open(cores.rest)
@@ -55,7 +55,6 @@ class Thread:
         os.sched_setaffinity(self._tid, {cores.server})
         self._lanes = self._lib.plane_lane(), self._lib.plane_lane()
         self._kept: list[Any] = []
-        ciphers = Libsrtp() if libsrtp else gcm.ciphers()
         self._number_at = _NUMBER_AT if numbers else 0
         for number, sock in enumerate(self._sockets):
             load().sinks_add(self._sinks, sock.fileno())
@@ -158,22 +157,18 @@ def main() -> int:
     cores = Cores.of_machine()
     os.sched_setaffinity(0, {cores.rest})
     frames = record(arguments.kbps * 1000)
+    ciphers = Libsrtp() if arguments.libsrtp else gcm.ciphers()
     print(f"machine: {machine.describe()}\nmethod:  {' '.join((__doc__ or '').split())}")
     print(f"stream:  {frames.origin}: {frames.packets_per_second:.0f} packets/s, and 50 of audio", flush=True)
     results = {}
     for viewers in arguments.viewers:
         thread = Thread(
-            viewers,
-            cores,
-            trains=True,
-            padding=not arguments.no_padding,
-            numbers=not arguments.no_numbers,
-            libsrtp=arguments.libsrtp,
+            viewers, cores, ciphers, trains=True, padding=not arguments.no_padding, numbers=not arguments.no_numbers
         )
         rounds, bounds = [], []
         for _ in range(arguments.rounds):
             rounds.append(thread.run(frames, arguments.seconds))
-            limit = bound(cores, LONG_TRAINS, viewers=viewers, gso=True, seconds=arguments.seconds / 2)
+            limit = bound(cores, LONG_TRAINS, ciphers, viewers=viewers, gso=True, seconds=arguments.seconds / 2)
             bounds.append(limit.packets_per_cpu_second)
         thread.close()
         rate = statistics.median(entry["packets_per_cpu_second"] for entry in rounds)

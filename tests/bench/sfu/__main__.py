@@ -16,12 +16,14 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+from sfu_fleet.dtls import Ciphers, Libsrtp
+from sfu_fleet.native import gcm
 from shared.stack.prerequisites import raise_descriptor_limit
 from tests.bench import machine
 from tests.bench.signaling.sampling import Cores
 
 from . import janus, network, report
-from .bound import LONG_TRAINS, Bound, bound, same_traffic
+from .bound import LONG_TRAINS, Bound, Train, bound, same_traffic
 from .cells import Bench, Cell, best_of, carried, cheapest_of
 from .stream import Frames, record
 from .worker import Worker
@@ -39,6 +41,7 @@ class Run:
         self._explore: bool = not arguments.fixed
         self._rooms: int = arguments.rooms
         self._cores = cores
+        self._ciphers = gcm.ciphers()
         self.frames = {kbps: record(kbps * 1000) for kbps in arguments.kbps}
         self._kbps: int = arguments.kbps[0]
 
@@ -48,11 +51,11 @@ class Run:
         return self.frames[self._kbps]
 
     def bound(
-        self, trains: list[tuple[int, int]], *, viewers: int = _BOUND_VIEWERS, gso: bool, libsrtp: bool = False
+        self, trains: list[Train], ciphers: Ciphers | None = None, *, viewers: int = _BOUND_VIEWERS, gso: bool
     ) -> Bound:
-        """The bound for some traffic."""
+        """The bound for some traffic, encrypted as the worker does it where nothing else is said."""
         seconds = min(3.0, self._seconds / 2)
-        return bound(self._cores, trains, viewers=viewers, gso=gso, seconds=seconds, libsrtp=libsrtp)
+        return bound(self._cores, trains, ciphers or self._ciphers, viewers=viewers, gso=gso, seconds=seconds)
 
     async def janus(self, counts: list[int]) -> dict[str, Any]:
         """Janus at each number of viewers and at the most it carries; its best figure without loss."""
@@ -165,7 +168,7 @@ async def _main(arguments: argparse.Namespace, *, private: bool) -> int:
         print("only one core: the figures mean little")
     single, trains = (run.bound(LONG_TRAINS, gso=gso) for gso in (False, True))
     print(report.bound_line(f"trains of 9 to {_BOUND_VIEWERS} viewers", trains, single))
-    single_libsrtp, trains_libsrtp = (run.bound(LONG_TRAINS, gso=gso, libsrtp=True) for gso in (False, True))
+    single_libsrtp, trains_libsrtp = (run.bound(LONG_TRAINS, Libsrtp(), gso=gso) for gso in (False, True))
     print(report.bound_line("the same, encrypted by libsrtp", trains_libsrtp, single_libsrtp))
     print(report.HEADER, flush=True)
     results: dict[str, Any] = {}

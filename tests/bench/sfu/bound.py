@@ -12,8 +12,7 @@ from typing import Final
 
 import msgspec
 
-from sfu_fleet.dtls import Libsrtp, SrtpKeys
-from sfu_fleet.native import gcm
+from sfu_fleet.dtls import Ciphers, SrtpKeys
 from tests.bench.signaling.sampling import Cores
 
 from .native import ffi, load
@@ -48,11 +47,8 @@ def same_traffic(frames: Frames) -> list[Train]:
     return trains
 
 
-def bound(
-    cores: Cores, trains: list[Train], *, viewers: int, gso: bool, seconds: float, libsrtp: bool = False
-) -> Bound:
+def bound(cores: Cores, trains: list[Train], ciphers: Ciphers, *, viewers: int, gso: bool, seconds: float) -> Bound:
     """Send the trains in turn to all viewers, again and again; without `gso` packet by packet."""
-    ciphers = Libsrtp() if libsrtp else gcm.ciphers()
     with ExitStack() as stack:
         sinks = load().sinks_open(cores.rest)
         addresses = b"".join(_sink(stack, sinks) for _ in range(viewers))
