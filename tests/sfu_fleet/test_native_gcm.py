@@ -1,7 +1,6 @@
 """gcm.c against libsrtp: the same packets give the same bytes, either way, and the same are refused."""
 
 import random
-import subprocess
 from collections.abc import Iterator, MutableSequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,10 @@ from pylibsrtp import Policy
 from sfu_fleet.dtls import GCM_KEY_SIZES, Inbound, Libsrtp, LibsrtpContext, Memory, Outbound, SrtpError, SrtpKeys
 from sfu_fleet.native import build, gcm
 from tests.sfu_fleet.peer import rtp_packet
+from tests.sfu_fleet.sanitizers import abuse, compiled
 
 needs_gcm = pytest.mark.skipif(
-    build.compiler() is None or not any((folder / build.GCM.needs).is_file() for folder in build._INCLUDES),
+    build.compiler() is None or not build.GCM.has_its_needs(),
     reason="it needs a C compiler, and Debian's libipsec-mb-dev, which is for x86-64",
 )
 PROFILES = sorted(GCM_KEY_SIZES)
@@ -252,14 +252,5 @@ def test_what_encrypts_wrongly_is_not_used(monkeypatch: pytest.MonkeyPatch) -> N
 
 @needs_gcm
 def test_it_holds_under_the_sanitizers(tmp_path: Path) -> None:
-    command = build.compiler()
-    assert command is not None
-    flags = ["-std=gnu11", "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-pthread"]
-    source, program = Path(__file__).parent / "native" / "abuse_gcm.c", str(tmp_path / "abuse")
-    subprocess.run(
-        [*command, *flags, f"-I{build.GCM.sources[0].parent}", "-o", program, str(source), *build.GCM.libraries],
-        check=True,
-    )
-    run = subprocess.run([program, "1", "40000"], capture_output=True, text=True, timeout=120, check=False)
-    assert run.returncode == 0, run.stdout + run.stderr[-4000:]
-    assert "40000 packets" in run.stdout
+    program = compiled("abuse_gcm", tmp_path, *build.GCM.libraries)
+    assert "40000 packets" in abuse(program, 1, 40_000)

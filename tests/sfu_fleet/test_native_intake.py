@@ -2,9 +2,8 @@
 
 import asyncio
 import socket
-import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from sfu_fleet.native.congestion import NativeCongestion
 from sfu_fleet.native.intake import NativeIntake
 from tests.sfu_fleet.conftest import eventually
 from tests.sfu_fleet.peer import rtp_packet
+from tests.sfu_fleet.sanitizers import abuse, compiled
 
 pytestmark = pytest.mark.skipif(build.compiler() is None, reason="the native intake needs a C compiler")
 
@@ -100,10 +100,10 @@ async def test_more_than_one_batch_is_read_in_order(port: Port) -> None:
     assert {address for _, address in port.listener.raw} == {port.peer.getsockname()}
 
 
-@pytest.mark.parametrize("ciphers", [Libsrtp(), gcm.ciphers()], ids=["libsrtp", "fastest"])
-async def test_packets_of_a_known_peer_come_decrypted(port: Port, ciphers: Ciphers) -> None:
+@pytest.mark.parametrize("made", [Libsrtp, gcm.ciphers], ids=["libsrtp", "fastest"])
+async def test_packets_of_a_known_peer_come_decrypted(port: Port, made: Callable[[], Ciphers]) -> None:
     keys = SrtpKeys(PROFILE, "", KEY, b"")
-    inbound = Inbound(keys, ciphers.rtcp_in(keys))
+    inbound = Inbound(keys, made().rtcp_in(keys))
     port.intake.agree(port.agent, inbound)
     port.intake.learn(port.agent, port.peer.getsockname())
     for data in protected(3):
@@ -216,14 +216,6 @@ def test_other_families_have_no_address() -> None:
 
 
 def test_the_native_intake_holds_under_the_sanitizers(tmp_path: Path) -> None:
-    command = build.compiler()
-    assert command is not None
-    flags = ["-std=gnu11", "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    source = Path(__file__).parent / "native" / "abuse_intake.c"
-    program = str(tmp_path / "abuse")
-    folder = build.PLANE.sources[0].parent
-    sources = [str(source), str(folder / "congestion.c")]
-    subprocess.run([*command, *flags, f"-I{folder}", "-o", program, *sources, *build.PLANE.libraries], check=True)
-    run = subprocess.run([program, "1", "40000"], capture_output=True, text=True, timeout=120, check=False)
-    assert run.returncode == 0, run.stderr[-4000:]
-    assert "40000 calls" in run.stdout
+    congestion = str(build.PLANE.sources[0].with_name("congestion.c"))
+    program = compiled("abuse_intake", tmp_path, congestion, *build.PLANE.libraries)
+    assert "40000 calls" in abuse(program, 1, 40_000)

@@ -3,10 +3,8 @@
 import asyncio
 import random
 import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,6 +25,7 @@ from sfu_fleet.picture_ids import Shift
 from sfu_fleet.rtx import RetransmissionStream
 from tests.sfu_fleet.conftest import eventually
 from tests.sfu_fleet.peer import rtp_packet
+from tests.sfu_fleet.sanitizers import abuse, compiled
 
 needs_compiler = pytest.mark.skipif(build.compiler() is None, reason="the native plane needs a C compiler")
 # With the sizes of key and salt together.
@@ -468,21 +467,8 @@ async def test_a_burst_goes_out_in_turns_and_loses_nothing(monkeypatch: pytest.M
 @needs_compiler
 @pytest.mark.parametrize("seed", range(4))
 def test_the_native_code_holds_under_the_sanitizers(seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
-    program = abusing(tmp_path_factory.getbasetemp() / "abuse")
-    run = subprocess.run([program, str(seed), "60000"], capture_output=True, text=True, timeout=120, check=False)
-    assert run.returncode == 0, run.stderr[-4000:]
-    assert "60000 calls" in run.stdout
-
-
-@cache
-def abusing(target: Path) -> Path:
-    """tests/sfu_fleet/native/abuse.c with the plane in it, and the compiler's checks."""
-    command = build.compiler()
-    assert command is not None
-    flags = ["-std=gnu11", "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-pthread"]
-    source = Path(__file__).parent / "native" / "abuse.c"
-    subprocess.run([*command, *flags, f"-I{build.PLANE.sources[0].parent}", "-o", str(target), str(source)], check=True)
-    return target
+    program = compiled("abuse", tmp_path_factory.getbasetemp())
+    assert "60000 calls" in abuse(program, seed, 60_000)
 
 
 @needs_compiler

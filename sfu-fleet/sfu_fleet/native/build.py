@@ -53,6 +53,10 @@ class Module:
             digest.update(source.read_bytes())
         return f"{self.name}-{digest.hexdigest()[:16]}-{sysconfig.get_platform()}.so"
 
+    def has_its_needs(self) -> bool:
+        """Whether a compiler would find what it needs of others."""
+        return not self.needs or any((folder / self.needs).is_file() for folder in _INCLUDES)
+
 
 PLANE: Final = Module(
     "plane",
@@ -83,7 +87,7 @@ def library(module: Module = PLANE) -> Path:
     for folder in (_FOLDER, cache_folder()):
         if (folder / name).is_file():
             return folder / name
-    if module.needs and not any((folder / module.needs).is_file() for folder in _INCLUDES):
+    if not module.has_its_needs():
         raise NotBuiltError(f"there is no {module.needs} (Debian's package {module.package}, for x86-64)")
     return _compile(module, cache_folder() / name)
 

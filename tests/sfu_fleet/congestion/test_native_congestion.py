@@ -2,9 +2,6 @@
 
 import math
 import random
-import subprocess
-from functools import cache
-from pathlib import Path
 
 import pytest
 
@@ -13,6 +10,7 @@ from sfu_fleet.congestion.sent import Departures
 from sfu_fleet.native import build
 from sfu_fleet.native.congestion import NativeCongestion
 from tests.sfu_fleet.congestion.link import PACKET, Flow, Link
+from tests.sfu_fleet.sanitizers import abuse, compiled
 
 pytestmark = pytest.mark.skipif(build.compiler() is None, reason="the native estimator needs a C compiler")
 
@@ -168,20 +166,5 @@ def test_bytes_at_random_are_no_feedback() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_estimator_in_c_holds_under_the_sanitizers(seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
-    program = abusing(tmp_path_factory.getbasetemp() / "abuse_congestion")
-    run = subprocess.run([program, str(seed), "200000"], capture_output=True, text=True, timeout=120, check=False)
-    assert run.returncode == 0, run.stderr[-4000:]
-    assert "200000 calls" in run.stdout
-
-
-@cache
-def abusing(target: Path) -> Path:
-    """tests/sfu_fleet/native/abuse_congestion.c with the estimator in it, and the compiler's checks."""
-    command = build.compiler()
-    assert command is not None
-    flags = ["-std=gnu11", "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-pthread"]
-    source = Path(__file__).parent.parent / "native" / "abuse_congestion.c"
-    subprocess.run(
-        [*command, *flags, f"-I{build.PLANE.sources[0].parent}", "-o", str(target), str(source), "-lm"], check=True
-    )
-    return target
+    program = compiled("abuse_congestion", tmp_path_factory.getbasetemp(), "-lm")
+    assert "200000 calls" in abuse(program, seed, 200_000)
