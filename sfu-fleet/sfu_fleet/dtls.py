@@ -111,8 +111,9 @@ _SCRATCH = Memory(_BUFFER)
 _LENGTH: Final = ffi.new("int *")
 
 
+_PROTECT: Final = int(ffi.cast("uintptr_t", ffi.addressof(lib, "srtp_protect")))
 PROTECT_RTCP: Final = int(ffi.cast("uintptr_t", ffi.addressof(lib, "srtp_protect_rtcp")))
-"""That of the one that encrypts RTCP."""
+"""The address of libsrtp's function that encrypts RTCP."""
 UNPROTECT: Final = int(ffi.cast("uintptr_t", ffi.addressof(lib, "srtp_unprotect")))
 """That of the one that decrypts RTP."""
 UNPROTECT_RTCP: Final = int(ffi.cast("uintptr_t", ffi.addressof(lib, "srtp_unprotect_rtcp")))
@@ -152,9 +153,6 @@ class Ciphers(Protocol):
 
     def rtcp_in(self, keys: SrtpKeys) -> RtcpContext | None:
         """One for RTCP from a peer; None: libsrtp's session for RTP does that too."""
-
-
-_PROTECT: Final = int(ffi.cast("uintptr_t", ffi.addressof(lib, "srtp_protect")))
 
 
 class LibsrtpContext:
@@ -226,13 +224,13 @@ class Inbound:
     def __init__(self, keys: SrtpKeys, rtcp: RtcpContext | None = None) -> None:
         """With a context of the same keys for RTCP, or without."""
         self._session = _session(keys.profile, keys.inbound, Policy.SSRC_ANY_INBOUND)
-        self._handle = self._session._srtp[0]  # noqa: SLF001
-        self._rtcp = rtcp
-        self.address: Final = int(ffi.cast("uintptr_t", self._handle))
+        handle = self._session._srtp[0]  # noqa: SLF001
+        self.address: Final = int(ffi.cast("uintptr_t", handle))
         self.rtcp_address: Final = self.address if rtcp is None else rtcp.address
         self.rtcp_function: Final = UNPROTECT_RTCP if rtcp is None else rtcp.function
-        self._unprotect: Crypt = partial(lib.srtp_unprotect, self._handle)
-        self._unprotect_rtcp: Crypt = partial(lib.srtp_unprotect_rtcp, self._handle) if rtcp is None else rtcp.unprotect
+        self._unprotect: Crypt = partial(lib.srtp_unprotect, handle)
+        # It also keeps the context alive.
+        self._unprotect_rtcp: Crypt = partial(lib.srtp_unprotect_rtcp, handle) if rtcp is None else rtcp.unprotect
 
     def unprotect(self, data: bytes) -> bytes:
         """Authenticate and decrypt an RTP packet.

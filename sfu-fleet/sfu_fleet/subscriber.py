@@ -152,7 +152,7 @@ class Subscriber(Session):
     @property
     def fed(self) -> bool:
         """Whether any stream of theirs is being sent."""
-        # Asked of every viewer several times a second, like what they have been sent: no generator.
+        # Asked of every viewer several times a second: no generator.
         for leg in self.legs:  # noqa: SIM110
             if leg.switch.layer is not None:
                 return True
@@ -279,10 +279,7 @@ class Subscriber(Session):
 
     def packets_carried(self) -> int:
         """Packets sent, without those sent again."""
-        packets = 0
-        for leg in self.legs:
-            packets += leg.down.counters.packets
-        return packets
+        return sum(leg.down.counters.packets for leg in self.legs)
 
     def info(self) -> SessionInfo:
         """A snapshot for the control API."""

@@ -105,9 +105,7 @@ static struct stream *known_stream(struct gcm *gcm, uint32_t ssrc) {
     return NULL;
 }
 
-static struct stream *stream_of(struct gcm *gcm, uint32_t ssrc) {
-    struct stream *known = known_stream(gcm, ssrc);
-    if (known) return known;
+static struct stream *new_stream(struct gcm *gcm, uint32_t ssrc) {
     if (gcm->count == gcm->capacity) {
         size_t size = (size_t)gcm->count * sizeof(struct stream);
         struct stream *grown = malloc(2 * size);
@@ -119,6 +117,15 @@ static struct stream *stream_of(struct gcm *gcm, uint32_t ssrc) {
     }
     gcm->streams[gcm->count] = (struct stream){ssrc, -1, {0}};
     return &gcm->streams[gcm->count++];
+}
+
+/* Two bytes of 0, the SSRC as it is in the packet, and the packet's index in six bytes, with the salt. Of RTP that is cycle
+ * and sequence number (RFC 7714, section 8.1), of RTCP the number of 31 bits (section 9.1). */
+static void make_nonce(const struct gcm *gcm, const uint8_t *ssrc, int64_t index, uint8_t nonce[NONCE]) {
+    memset(nonce, 0, 2);
+    memcpy(nonce + 2, ssrc, 4);
+    for (int i = 0; i < 6; i++) nonce[6 + i] = (uint8_t)(index >> (40 - 8 * i));
+    for (int i = 0; i < NONCE; i++) nonce[i] ^= gcm->salt[i];
 }
 
 /* Which packet of the stream has this number (RFC 3711, section 3.3.1, and appendix A); in the first half of the first
@@ -146,18 +153,14 @@ int gcm_protect(void *context, void *packet, int *length) {
     if (header > size) return BAD_PARAMETER;
     uint32_t ssrc;
     memcpy(&ssrc, data + 8, sizeof ssrc);
-    struct stream *stream = stream_of(gcm, ssrc);
+    struct stream *stream = known_stream(gcm, ssrc);
+    if (!stream) stream = new_stream(gcm, ssrc);
     if (!stream) return NO_MEMORY;
     int64_t index = index_of(stream, get16(data + 2));
     if (stream->highest >= 0 && index <= stream->highest - WINDOW) return TOO_OLD;
     if (index > stream->highest) stream->highest = index;
-    /* Two bytes of 0, SSRC, cycle and sequence number, with the salt (RFC 7714, section 8.1). */
-    uint8_t nonce[NONCE] = {0};
-    uint32_t cycle = (uint32_t)(index >> 16);
-    memcpy(nonce + 2, data + 8, 4);
-    for (int i = 0; i < 4; i++) nonce[6 + i] = (uint8_t)(cycle >> (24 - 8 * i));
-    memcpy(nonce + 10, data + 2, 2);
-    for (int i = 0; i < NONCE; i++) nonce[i] ^= gcm->salt[i];
+    uint8_t nonce[NONCE];
+    make_nonce(gcm, data + 8, index, nonce);
     struct gcm_context_data work;
     gcm->encrypt(&gcm->key, &work, data + header, data + header, (uint64_t)(size - header), nonce, data, (uint64_t)header,
                  data + size, TAG);
@@ -210,11 +213,8 @@ int gcm_unprotect_rtcp(void *context, void *packet, int *length) {
     int refused = stream ? replayed(stream, number) : OK;
     if (refused) return refused;
     if (!stream && gcm->count >= MAX_SOURCES) return NO_MEMORY;
-    /* Two bytes of 0, SSRC, two more, and the number, with the salt (RFC 7714, section 9.1). */
-    uint8_t nonce[NONCE] = {0}, tag[TAG], clear[MAX_PACKET];
-    memcpy(nonce + 2, data + 4, 4);
-    for (int i = 0; i < 4; i++) nonce[8 + i] = (uint8_t)(number >> (24 - 8 * i));
-    for (int i = 0; i < NONCE; i++) nonce[i] ^= gcm->salt[i];
+    uint8_t nonce[NONCE], tag[TAG], clear[MAX_PACKET];
+    make_nonce(gcm, data + 4, number, nonce);
     /* What is signed and not encrypted: the header, or the whole compound; and the trailer (RFC 7714, section 9.2). */
     int signed_size = encrypted ? RTCP_HEADER : size;
     memcpy(clear, data, (size_t)signed_size);
@@ -226,7 +226,7 @@ int gcm_unprotect_rtcp(void *context, void *packet, int *length) {
     for (int i = 0; i < TAG; i++) difference |= (uint8_t)(tag[i] ^ data[size + i]);
     if (difference) return NOT_AUTHENTIC;
     /* Who cannot sign takes no memory. */
-    if (!stream) stream = stream_of(gcm, ssrc);
+    if (!stream) stream = new_stream(gcm, ssrc);
     if (!stream) return NO_MEMORY;
     note(stream, number);
     *length = size;

@@ -873,9 +873,10 @@ struct lane *plane_lane(void) {
  * `departures` is NULL where the transport has no numbers, and else outlives the viewer. What it returns is valid until
  * `plane_detach`. */
 struct viewer *plane_attach(struct plane *plane, struct lane *lane, void *srtp, void *protect, int srtp_size, int fd,
-                            const void *address, int address_size, uint32_t ssrc, int64_t first, int64_t sequence_offset, uint32_t timestamp_offset,
-                            uint16_t picture_shift, uint16_t base_shift, uint8_t rtx_type, uint32_t rtx_ssrc,
-                            int64_t next, uint32_t since, uint32_t until, uint32_t speed, struct counters *counters,
+                            const void *address, int address_size, uint32_t ssrc, int64_t first,
+                            int64_t sequence_offset, uint32_t timestamp_offset, uint16_t picture_shift,
+                            uint16_t base_shift, uint8_t rtx_type, uint32_t rtx_ssrc, int64_t next, uint32_t since,
+                            uint32_t until, uint32_t speed, struct counters *counters,
                             struct departures *departures) {
     if (address_size <= 0 || (size_t)address_size > sizeof(struct sockaddr_storage) || srtp_size < 0) return NULL;
     struct job *job = new_job(ATTACH, 0);
